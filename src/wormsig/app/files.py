@@ -1,0 +1,87 @@
+"""Reading what a person names and writing what a person asked for: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from wormsig.errors import InputError, StorageError, UsageError
+from wormsig.psbt.limits import MAX_FILE_PSBT
+
+BASE64_MAGIC = "cHNidP"
+
+
+def read_argument(argument: str, *, limit: int = MAX_FILE_PSBT) -> bytes:
+    """The bytes behind a PSBT argument: base64 itself, `-` for standard input, else a file.
+
+    Args:
+        argument: What was typed.
+        limit: Bytes of raw content; base64 may take a third more.
+
+    Raises:
+        InputError: The file cannot be read, or holds more than the limit.
+    """
+    if argument.startswith(BASE64_MAGIC):
+        return argument.encode("utf-8", "surrogateescape")
+    bound = limit // 3 * 4 + 4096
+    try:
+        if argument == "-":
+            data = sys.stdin.buffer.read(bound + 1)
+        else:
+            with Path(argument).open("rb") as file:
+                data = file.read(bound + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {argument}: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the path
+        raise InputError(f"cannot read {argument}: not a path") from error
+    if len(data) > bound:
+        raise InputError(f"{argument} is larger than {limit} bytes", hint="is it a PSBT?")
+    return data
+
+
+def check_output(path: Path | None, *, force: bool) -> None:
+    """Refuse an output file that exists, before any work is done.
+
+    Raises:
+        UsageError: It exists and `force` is not set, or its folder is missing.
+    """
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder of {path} does not exist")
+    if os.path.lexists(path) and not force:
+        raise UsageError(f"{path} exists", hint="choose another name, or use --force")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder")
+
+
+def write_file(path: Path, data: bytes, *, force: bool = False, mode: int = 0o600) -> None:
+    """Write a file whole or not at all: temporary name in the same folder, flushed to disk, then renamed.
+
+    Raises:
+        UsageError: It exists and `force` is not set.
+        StorageError: It cannot be written; nothing is left behind.
+    """
+    check_output(path, force=force)
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if force:
+            temporary.replace(path)
+        else:
+            os.link(temporary, path)  # unlike rename, fails when somebody made the file meanwhile
+            temporary.unlink()
+    except FileExistsError as error:
+        raise UsageError(f"{path} exists", hint="choose another name, or use --force") from error
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,71 @@
+"""What a command says: the result on standard output, everything else on standard error, questions to a person.
+
+Text that comes from outside must have gone through `render.sanitize` before it gets here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from wormsig.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """One command's voice.
+
+    Attributes:
+        quiet: Say nothing that is not the result, a question or a failure.
+        as_json: Standard output carries one JSON object a line.
+        yes: `-y`: questions whose answer an option may give are answered with yes.
+        color: Colour is wanted and the stream is a terminal.
+    """
+
+    quiet: bool = False
+    as_json: bool = False
+    yes: bool = False
+    color: bool = False
+
+    def say(self, text: str = "") -> None:
+        """A line for the person."""
+        if not self.quiet:
+            click.echo(text, err=True, color=self.color)
+
+    def warn(self, text: str) -> None:
+        """A line that --quiet does not silence."""
+        click.echo(text, err=True, color=self.color)
+
+    def result(self, text: str) -> None:
+        """The result, alone on standard output."""
+        click.echo(text)
+
+    def emit(self, value: dict[str, Any]) -> None:
+        """One JSON object on one line of standard output; everything outside ASCII escaped (C17)."""
+        click.echo(json.dumps(value, ensure_ascii=True, separators=(", ", ": ")))
+        sys.stdout.flush()
+
+    @staticmethod
+    def has_person() -> bool:
+        """Whether somebody can be asked: standard input and standard error are terminals."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def need_person(self, what: str, *, hint: str) -> None:
+        """Raise UsageError when a question would be asked and nobody is there to answer it."""
+        if not self.has_person():
+            raise UsageError(f"{what} needs an answer, and there is no terminal to ask on", hint=hint)
+
+    def ask(self, question: str, *, hint: str = "use -y to answer with yes in a script") -> bool:
+        """Ask once; the default is no. True at once with `-y`.
+
+        Raises:
+            UsageError: No `-y` and no terminal.
+        """
+        if self.yes:
+            return True
+        self.need_person(f"the question {question!r}", hint=hint)
+        return click.confirm(question, default=False, err=True)

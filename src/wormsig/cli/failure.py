@@ -1,0 +1,88 @@
+"""Failures to words and exit codes: one `error:` line, one `hint:` line where there is something to do.
+
+A failure that is not a `WormsigError` is a bug: its traceback goes into a log file without the exception's own
+text (which may quote a secret), one line goes to the screen.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+import traceback
+
+import click
+
+from wormsig.errors import ExitCode, WormsigError
+
+ISSUES_HINT = "please report it with the log; wallets, keys and collected signatures are untouched"
+
+
+class TerminatedError(BaseException):
+    """SIGTERM arrived; not an `Exception`, so that no handler on the way swallows it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+def print_failure(message: str, hint: str | None = None) -> None:
+    """Print one `error:` line and perhaps one `hint:` line on standard error, escaped."""
+    from wormsig.render.sanitize import sanitize  # noqa: PLC0415  only a failing command pays for it
+
+    click.echo(f"error: {sanitize(message, 2000)}", err=True)
+    if hint:
+        click.echo(f"hint: {sanitize(hint, 2000)}", err=True)
+
+
+def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return per kind of failure
+    """Tell the person about a failure and return the exit code."""
+    if isinstance(failure, SystemExit):
+        return failure.code if isinstance(failure.code, int) else int(ExitCode.BUG)
+    if isinstance(failure, WormsigError):
+        print_failure(failure.message, failure.hint)
+        return int(failure.exit_code)
+    if isinstance(failure, TerminatedError):
+        print_failure("terminated")
+        return int(ExitCode.TERMINATED)
+    if isinstance(failure, (KeyboardInterrupt, click.Abort)):
+        click.echo("", err=True)
+        print_failure("interrupted")
+        return int(ExitCode.INTERRUPTED)
+    if isinstance(failure, click.ClickException):
+        print_failure(failure.format_message().replace("\n", " ").rstrip("."), _usage_hint(failure))
+        return int(ExitCode.USAGE)
+    if isinstance(failure, click.exceptions.Exit):
+        return failure.exit_code
+    log = _write_log(failure)
+    where = f"; details are in {log}" if log else ""
+    print_failure(f"this is a bug in wormsig ({type(failure).__name__}){where}", ISSUES_HINT)
+    return int(ExitCode.BUG)
+
+
+def _usage_hint(failure: click.ClickException) -> str | None:
+    ctx = getattr(failure, "ctx", None)
+    return f"{ctx.command_path} --help" if isinstance(ctx, click.Context) else None
+
+
+def _write_log(failure: BaseException) -> str | None:
+    """Append the traceback, without the exceptions' own texts, to the log in WORMSIG_HOME; its path or None."""
+    from wormsig.app.home import Home  # noqa: PLC0415  only a bug pays for it
+
+    lines: list[str] = []
+    link: BaseException | None = failure
+    while link is not None:
+        lines += [
+            *traceback.format_tb(link.__traceback__),
+            f"{type(link).__module__}.{type(link).__qualname__}\n",
+        ]
+        link = link.__cause__ or link.__context__
+    try:
+        path = Home.from_environment().log_file()
+        stamp = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as log:
+            log.write(f"--- {stamp} wormsig {' '.join(sys.argv[1:2])}\n{''.join(lines)}")
+    except (OSError, WormsigError):
+        return None
+    return str(path)

@@ -1,0 +1,86 @@
+"""The `wormsig` command: the table of commands, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from wormsig import __version__
+from wormsig.cli.failure import TerminatedError, report_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+# Name -> what `wormsig --help` says. The module is commands/<name>.py, imported only when the command is used.
+COMMANDS: dict[str, str] = {
+    "send": "Send a PSBT to the cosigners, collect their signatures, broadcast.",
+    "receive": "Receive a PSBT, review it, sign it, send the signatures back.",
+    "create": "Make a PSBT that spends from a wallet, through a node.",
+    "inspect": "Show the review of a PSBT, without signing.",
+    "sign": "Sign a PSBT in a file.",
+    "combine": "Take the new signatures out of returned PSBTs.",
+    "finalize": "Turn a fully signed PSBT into a transaction.",
+    "broadcast": "Check a transaction and hand it to the node.",
+    "wallet": "Agree on a wallet, keep it, check it.",
+    "key": "Software keys in encrypted files.",
+    "status": "List the ceremonies on this machine.",
+    "relay": "Run your own mailbox server.",
+    "demo": "A whole 2-of-3 ceremony on this machine, with real parts.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  Click's signature
+        """The commands in the order of the table, which is the order people need them in."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  same
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"wormsig.cli.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101  a module without one is our bug
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  same
+        """The table itself, so that help imports nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="wormsig", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Multisig PSBT exchange over Magic Wormhole.
+
+    Results go to standard output, everything else to standard error. WORMSIG_HOME puts wallets and journal
+    into one folder.
+    """
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  signal's signature
+    raise TerminatedError(signum)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code (docs/exit-codes.md)."""
+    signal.signal(signal.SIGTERM, _terminate)
+    code: Any = 0
+    try:
+        # None, not 0, is what a command without a result returns: Click's own exits (--help) return their code.
+        code = cli.main(args=None if argv is None else list(argv), prog_name="wormsig", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `wormsig … | head`: nobody reads any more, and that is no failure of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except BaseException as failure:  # noqa: BLE001  the outermost frame: every failure becomes an exit code
+        code = report_failure(failure)
+    sys.exit(code if isinstance(code, int) else 0)
