@@ -1,0 +1,249 @@
+"""What a review says: frozen values for people, scripts and `approve`.
+
+Everything is shown as the wallet proves it; what a PSBT only claims stands here when the wallet cannot know better,
+and never under a name of ours. Amounts are satoshis, fee rates exact fractions in sat/vB. Strings may hold words
+from outside: `render` escapes them. How things are judged is in the other modules of this room.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wormsig.review.findings import Code, Severity
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from wormsig.bitcoin.network import Network
+
+__all__ = [
+    "Code",
+    "Finding",
+    "InputView",
+    "KeyView",
+    "OutputKind",
+    "OutputView",
+    "Report",
+    "Severity",
+    "SignatureView",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the review found.
+
+    Args:
+        code: The row of the table in `findings`.
+        where: The place: `transaction`, `input 3`, `output 1`, `global xpub d34db33f/48h`.
+        message: One sentence without a final stop; further lines give details.
+        hint: What to do about it, when there is something to do.
+    """
+
+    code: Code
+    where: str
+    message: str
+    hint: str | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """What the finding weighs; each code has one severity."""
+        return self.code.severity
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """A key that can sign an input.
+
+    Args:
+        pubkey: 33 or 65 bytes as hex.
+        fingerprint: Of the master key, hex. The wallet's when the input is the wallet's, else the PSBT's claim.
+        name: Our name for the key; only ever from the wallet.
+    """
+
+    pubkey: str
+    fingerprint: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureView:
+    """A signature that the PSBT carries.
+
+    Args:
+        input: Index of the input.
+        pubkey: Hex.
+        fingerprint: As in `KeyView`.
+        name: As in `KeyView`.
+        valid: It verified over this transaction for a key of the input's script; only then it counts.
+        problem: Why it is not valid, in words.
+    """
+
+    input: int
+    pubkey: str
+    fingerprint: str | None
+    name: str | None
+    valid: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputView:
+    """One input.
+
+    Args:
+        index: From 0.
+        outpoint: `txid:vout`, txid in display order.
+        sats: Amount; None when it is unknown.
+        script_type: `wsh`, `sh-wsh`, `sh`, `wpkh`, `sh-wpkh`, `pkh`, `tr`, ... or `unknown`.
+        mine: The spent script is one that the wallet derives.
+        path: `branch/index` when mine, e.g. `0/3`.
+        threshold: Signatures needed; None when the script is not known.
+        keys: Who can sign, in script order.
+        sequence: 32 bits.
+        address: Of the spent script, when it has one and the network is known.
+        signed: How many distinct keys signed validly.
+        final: The input carries final scripts.
+        satisfied: Enough valid signatures, or final scripts that verify.
+    """
+
+    index: int
+    outpoint: str
+    sats: int | None
+    script_type: str
+    mine: bool
+    path: str | None
+    threshold: int | None
+    keys: tuple[KeyView, ...]
+    sequence: int
+    address: str | None = None
+    signed: int = 0
+    final: bool = False
+    satisfied: bool = False
+
+
+class OutputKind(enum.StrEnum):
+    """What an output is to the wallet."""
+
+    PAYMENT = "payment"
+    """Leaves the wallet."""
+
+    CHANGE = "change"
+    """The wallet derives its script, byte for byte."""
+
+    DATA = "data"
+    """Unspendable, carries data."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputView:
+    """One output.
+
+    Args:
+        index: From 0.
+        sats: Amount.
+        script: scriptPubKey as hex.
+        kind: Payment, change or data.
+        address: When the script has one and the network is known.
+        path: `branch/index` when it is change.
+        script_type: As in `InputView`; also `op_return` and `anchor`.
+        other_wallet: Name of another wallet of ours that derives it.
+        text: Data of an OP_RETURN as text, unescaped; None when it is no text.
+        asm: The script in words, for outputs without an address.
+    """
+
+    index: int
+    sats: int
+    script: str
+    kind: OutputKind
+    address: str | None = None
+    path: str | None = None
+    script_type: str = "unknown"
+    other_wallet: str | None = None
+    text: str | None = None
+    asm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole review of one PSBT.
+
+    Args:
+        psbt_sha256: Hash of the exact PSBT that was reviewed, hex.
+        psbt_version: 0 or 2.
+        txid: Of the unsigned transaction, display hex.
+        network: The wallet's, else what the context says.
+        wallet: Name of the wallet; None when there was none, and then nothing is mine and nothing change.
+        wallet_id: Its id, which `approve` compares.
+        threshold: Of the wallet; without one, what all inputs have in common.
+        wallet_keys: Number of keys of the wallet, the n of m-of-n.
+        wallet_type: Script type of the wallet.
+        inputs: In order.
+        outputs: In order.
+        signatures: Every signature there is, valid or not.
+        findings: Errors first, then warnings, then notices.
+        input_sats: Sum of all inputs; None when one is unknown.
+        own_sats: Sum of the wallet's inputs; of all of them when there is no wallet. None when one is unknown.
+        change_sats: Sum of the proven change.
+        fee_sats: Inputs minus outputs; negative when there is less coming in than going out.
+        vsize: Of the final transaction, missing signatures estimated.
+        fee_rate: sat/vB.
+        net_outflow_sats: What leaves the wallet: its inputs minus proven change. None without a wallet.
+        locktime: 32 bits.
+        tx_version: Of the transaction; relative locktimes need 2.
+        replaceable: Signals replacement (BIP125).
+        complete: Every input has enough valid signatures or final scripts that verify.
+        unsupported: Inputs of a kind that this version cannot sign or check, where they stand in the way: nothing
+            else in the PSBT is the wallet's.
+    """
+
+    psbt_sha256: str
+    psbt_version: int
+    txid: str
+    network: Network | None
+    wallet: str | None
+    wallet_id: str | None
+    threshold: int | None
+    wallet_keys: int | None
+    wallet_type: str | None
+    inputs: tuple[InputView, ...]
+    outputs: tuple[OutputView, ...]
+    signatures: tuple[SignatureView, ...]
+    findings: tuple[Finding, ...]
+    input_sats: int | None
+    own_sats: int | None
+    change_sats: int
+    fee_sats: int | None
+    vsize: int
+    fee_rate: Fraction | None
+    net_outflow_sats: int | None
+    locktime: int
+    tx_version: int
+    replaceable: bool
+    complete: bool
+    unsupported: tuple[int, ...] = ()
+
+    def _of(self, severity: Severity) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity is severity)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that forbid signing."""
+        return self._of(Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings that a person may accept."""
+        return self._of(Severity.WARNING)
+
+    @property
+    def notices(self) -> tuple[Finding, ...]:
+        """Findings that stop nobody."""
+        return self._of(Severity.NOTICE)
+
+    @property
+    def own_inputs(self) -> frozenset[int]:
+        """Indexes of the wallet's inputs: the only ones that may be signed."""
+        return frozenset(view.index for view in self.inputs if view.mine)
