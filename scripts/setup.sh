@@ -57,7 +57,7 @@ install() {  # install WHAT PIP-ARGUMENTS...
   what=$1
   shift
   printf 'installing %s\n' "$what" >&2
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" ||
+  "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input "$@" ||
     die "pip could not install $what; its own words are above" \
       "is the network there? (behind a proxy set https_proxy; with a package mirror of your own set PIP_INDEX_URL); then the same make again"
 }
