@@ -1,0 +1,157 @@
+"""What a review may know beside the PSBT: collected from the options, our own node, the registry and the clock.
+
+Also the one thing that is done to a PSBT before it is reviewed: previous transactions that it lacks are fetched
+from our own node (THREATS C1).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin.script import ScriptType, classify
+from wormsig.bitcoin.sighash import sighash_type_named
+from wormsig.errors import UsageError
+from wormsig.psbt import model, updater
+from wormsig.review.context import FeeLimit, ReviewContext
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wormsig.app.settings import ReviewOptions
+    from wormsig.bitcoin.network import Network
+    from wormsig.bitcoin.tx import OutPoint, TxOutput
+    from wormsig.node.client import Node
+    from wormsig.psbt.model import Psbt
+    from wormsig.review.context import SignedBefore
+    from wormsig.wallet.model import Wallet
+    from wormsig.wallet.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A PSBT ready for its review.
+
+    Attributes:
+        psbt: With the previous transactions that our node could add.
+        context: What the review may know.
+    """
+
+    psbt: Psbt
+    context: ReviewContext
+
+
+def _decimal(text: str, option: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        raise UsageError(f"{option}: {text!r} is not a number") from None
+    if not value.is_finite() or value < 0:
+        raise UsageError(f"{option}: {text!r} is not a number that makes sense here")
+    return value
+
+
+def fee_limit(text: str | None) -> FeeLimit | None:
+    """Read `--max-fee`: an amount in satoshi, or a percentage of our inputs.
+
+    Raises:
+        UsageError: Neither.
+    """
+    if text is None:
+        return None
+    if text.endswith("%"):
+        return FeeLimit(percent=Fraction(_decimal(text[:-1], "--max-fee")))
+    value = _decimal(text, "--max-fee")
+    if value != value.to_integral_value():
+        raise UsageError(f"--max-fee: {text!r} is not a whole number of satoshi", hint="a percentage ends with %")
+    return FeeLimit(sats=int(value))
+
+
+def sighash_types(names: tuple[str, ...]) -> frozenset[int]:
+    """Read `--allow-sighash`; ALL is always among them.
+
+    Raises:
+        UsageError: Not the name of a sighash type.
+    """
+    types = {0x01}
+    for name in names:
+        found = sighash_type_named(name)
+        if found is None:
+            raise UsageError(f"--allow-sighash: {name!r} is not a sighash type", hint="for example SINGLE|ANYONECANPAY")
+        types.add(found)
+    return frozenset(types)
+
+
+def with_previous_transactions(psbt: Psbt, node: Node | None) -> tuple[Psbt, Mapping[OutPoint, TxOutput]]:
+    """Fill in what the PSBT lacks from our own node.
+
+    Args:
+        psbt: As it came.
+        node: Our node, when there is one.
+
+    Returns:
+        The PSBT with previous transactions of non-taproot inputs that the node has, and the coins that it could
+        confirm with `gettxout`.
+    """
+    confirmed: dict[OutPoint, TxOutput] = {}
+    if node is None:
+        return psbt, confirmed
+    for index, txin in enumerate(psbt.tx.inputs):
+        if model.previous_tx(psbt, index) is not None:
+            continue
+        known = model.witness_utxo(psbt, index)
+        if known is not None and classify(known.script) is ScriptType.TR:
+            continue
+        raw = node.previous_transaction(txin.outpoint.txid_hex)
+        if raw is not None:
+            psbt = updater.with_previous_tx(psbt, index, raw)
+            continue
+        coin = node.unspent(txin.outpoint)
+        if coin is not None:
+            confirmed[txin.outpoint] = coin
+    return psbt, confirmed
+
+
+def prepare(  # noqa: PLR0913  everything a review may know, by name
+    psbt: Psbt,
+    wallet: Wallet | None,
+    options: ReviewOptions,
+    *,
+    node: Node | None,
+    registry: Registry,
+    unattended: bool,
+    network: Network | None = None,
+    signed_before: tuple[SignedBefore, ...] = (),
+) -> Prepared:
+    """Collect what the review may know. Blocks while the node answers.
+
+    Raises:
+        UsageError: An option cannot be read.
+        NodeError: The node cannot be asked.
+    """
+    max_fee_rate = None
+    if options.max_fee_rate is not None:
+        max_fee_rate = Fraction(_decimal(options.max_fee_rate, "--max-fee-rate"))
+    psbt, confirmed = with_previous_transactions(psbt, node)
+    chain = node.chain() if node is not None else None
+    others = tuple(w for w in registry.all() if wallet is None or w.id != wallet.id)
+    context = ReviewContext(
+        now=int(time.time()),
+        height=chain.height if chain else None,
+        median_time=chain.median_time if chain else None,
+        network=chain.network if chain else network,
+        max_fee=fee_limit(options.max_fee),
+        max_fee_rate=max_fee_rate,
+        trust_amounts=options.trust_amounts,
+        allowed_sighash=sighash_types(options.allow_sighash),
+        pay_anyway=frozenset(options.pay_anyway),
+        other_wallets=others,
+        confirmed=confirmed,
+        previously_paid=frozenset(p for before in signed_before for p in before.addresses),
+        signed_before=signed_before,
+        unattended=unattended,
+    )
+    return Prepared(psbt, context)

@@ -1,0 +1,67 @@
+"""From what a person typed to the values that the use cases take: a PSBT, a wallet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wormsig.app.files import read_argument
+from wormsig.errors import UsageError
+from wormsig.psbt import codec
+from wormsig.wallet.registry import Registry, load_file
+
+if TYPE_CHECKING:
+    from wormsig.app.home import Home
+    from wormsig.app.settings import WalletOptions
+    from wormsig.psbt.model import Psbt
+    from wormsig.wallet.model import Wallet
+
+
+def load_psbt(argument: str) -> Psbt:
+    """Read a PSBT argument: a path, `-`, or base64.
+
+    Raises:
+        InputError: It cannot be read, or is not a PSBT.
+    """
+    return codec.parse(codec.from_any(read_argument(argument)))
+
+
+def load_wallet(options: WalletOptions, home: Home) -> Wallet | None:
+    """The wallet that the options name; None when they name none.
+
+    A name in the registry comes first, then a file.
+
+    Raises:
+        UsageError: There is no such wallet, or it is on another network than `--network`.
+        DescriptorError: The file holds no usable descriptor.
+        StorageError: The registry's copy was changed.
+    """
+    if options.wallet is None:
+        return None
+    registry = Registry(home.wallets())
+    if options.wallet in registry.names():
+        wallet = registry.load(options.wallet)
+    elif Path(options.wallet).is_file():
+        wallet = load_file(Path(options.wallet), options.network)
+    else:
+        raise UsageError(
+            f"there is no wallet {options.wallet!r}",
+            hint="`wormsig wallet list` shows what is there; `wormsig wallet import NAME DESCRIPTOR` adds one",
+        )
+    if options.network is not None and options.network is not wallet.network:
+        raise UsageError(
+            f"wallet {wallet.name} is on {wallet.network.value}, but --network says {options.network.value}"
+        )
+    return wallet
+
+
+def need_wallet(options: WalletOptions, home: Home) -> Wallet:
+    """The wallet that the options name.
+
+    Raises:
+        UsageError: They name none; and as `load_wallet`.
+    """
+    wallet = load_wallet(options, home)
+    if wallet is None:
+        raise UsageError("this needs a wallet", hint="use --wallet NAME, or set WORMSIG_WALLET")
+    return wallet

@@ -1,0 +1,93 @@
+"""Blocking work beside the reactor: node calls, signers, questions to a person.
+
+Daemon threads rather than the reactor's pool: a person who never answers, or a node that hangs, must not keep the
+process from ending.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from twisted.internet import defer
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> defer.Deferred[T]:
+    """Run a blocking function in a daemon thread.
+
+    Returns:
+        A Deferred of its result. Cancelling it gives up waiting; the thread runs on and its result is dropped.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415  importing it installs it: only when it is to run
+
+    done: defer.Deferred[T] = defer.Deferred(lambda _: None)
+
+    def finish(result: Any) -> None:  # noqa: ANN401  the result, or a Failure
+        if not done.called:
+            done.callback(result)
+
+    def run() -> None:
+        try:
+            result: Any = function(*args, **kwargs)
+        except BaseException:  # noqa: BLE001  whatever it is, it belongs to whoever waits
+            result = Failure()
+        reactor.callFromThread(finish, result)  # type: ignore[attr-defined]
+
+    threading.Thread(target=run, daemon=True, name=f"wormsig-{function.__name__}").start()
+    return done
+
+
+async def first_of(*waits: Awaitable[Any]) -> tuple[int, Any]:
+    """Wait for the first to end; the others are cancelled.
+
+    Returns:
+        Its index and its result.
+
+    Raises:
+        Exception: The first that ended, failed.
+    """
+    deferreds = [defer.ensureDeferred(wait) for wait in waits]  # type: ignore[arg-type]
+    done: defer.Deferred[tuple[int, Any]] = defer.Deferred()
+
+    def ended(result: Any, index: int) -> None:  # noqa: ANN401  the result, or a Failure
+        if not done.called:
+            done.callback(result if isinstance(result, Failure) else (index, result))
+
+    for index, each in enumerate(deferreds):
+        each.addBoth(ended, index)
+    try:
+        return await done
+    finally:
+        for each in deferreds:
+            each.cancel()
+
+
+class Changed:
+    """A condition to wait for: every `wait` ends at the next `fire`."""
+
+    def __init__(self) -> None:
+        self._waiting: list[defer.Deferred[None]] = []
+
+    def fire(self) -> None:
+        """Wake everybody who waits."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:
+                each.callback(None)
+
+    def wait(self) -> defer.Deferred[None]:
+        """A Deferred that ends at the next `fire`."""
+        each: defer.Deferred[None] = defer.Deferred(self._forget)
+        self._waiting.append(each)
+        return each
+
+    def _forget(self, each: defer.Deferred[None]) -> None:
+        if each in self._waiting:
+            self._waiting.remove(each)
