@@ -1,0 +1,300 @@
+"""Scripts over bytes: pushes, the standard output templates, bare multisig, hashes, assembly text.
+
+Running scripts does not belong here, nor does anything that needs to know whose script it is.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from wormsig.errors import InputError
+
+MAX_MULTISIG_KEYS: Final = 20
+ANCHOR_SCRIPT: Final = bytes.fromhex("51024e73")
+"""Pay-to-anchor."""
+
+_OP_PUSHDATA1: Final = 0x4C
+_OP_PUSHDATA2: Final = 0x4D
+_OP_PUSHDATA4: Final = 0x4E
+_OP_1NEGATE: Final = 0x4F
+_OP_1: Final = 0x51
+_OP_16: Final = 0x60
+_OP_RETURN: Final = 0x6A
+OP_CODESEPARATOR: Final = 0xAB
+_OP_CHECKMULTISIG: Final = 0xAE
+
+
+class ScriptType(enum.StrEnum):
+    """The output templates; the values are part of the JSON output."""
+
+    PKH = "pkh"
+    SH = "sh"
+    WPKH = "wpkh"
+    WSH = "wsh"
+    TR = "tr"
+    BARE = "bare"
+    """Multisig without a hash around it."""
+    OP_RETURN = "op_return"
+    ANCHOR = "anchor"
+    UNKNOWN = "unknown"
+    """Everything else, future witness versions included."""
+
+
+def sha256(data: bytes) -> bytes:
+    """SHA-256, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def dsha256(data: bytes) -> bytes:
+    """SHA-256 twice, 32 bytes."""
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+def _openssl_has_ripemd160() -> bool:
+    try:
+        hashlib.new("ripemd160", usedforsecurity=False)
+    except ValueError:  # left out of some builds, or behind OpenSSL 3's legacy provider
+        return False
+    return True
+
+
+_OPENSSL_RIPEMD160: Final = _openssl_has_ripemd160()
+
+
+def ripemd160(data: bytes) -> bytes:
+    """RIPEMD-160, 20 bytes; OpenSSL's when it has it, else bitcointx's own (a hundred times slower)."""
+    if _OPENSSL_RIPEMD160:
+        return hashlib.new("ripemd160", data, usedforsecurity=False).digest()
+    return _ripemd160_of_bitcointx(data)
+
+
+def _ripemd160_of_bitcointx(data: bytes) -> bytes:
+    from bitcointx.core import _ripemd160  # noqa: PLC0415  # slow to import and seldom needed
+
+    return bytes(_ripemd160.ripemd160(data))
+
+
+def hash160(data: bytes) -> bytes:
+    """RIPEMD-160 of SHA-256, 20 bytes."""
+    return ripemd160(hashlib.sha256(data).digest())
+
+
+def push(data: bytes) -> bytes:
+    """Push data with the shortest length prefix; numbers are not turned into OP_1 to OP_16."""
+    size = len(data)
+    if size < _OP_PUSHDATA1:
+        return bytes((size,)) + data
+    if size <= 0xFF:
+        return bytes((_OP_PUSHDATA1, size)) + data
+    if size <= 0xFFFF:
+        return bytes((_OP_PUSHDATA2,)) + size.to_bytes(2, "little") + data
+    return bytes((_OP_PUSHDATA4,)) + size.to_bytes(4, "little") + data
+
+
+def operations(script: bytes) -> list[tuple[int, bytes | None, int]] | None:
+    """Split a script.
+
+    Returns:
+        Opcode, pushed bytes (None when it pushes none from the script) and the offset behind it, of each operation;
+        None when the script ends within a push.
+    """
+    found: list[tuple[int, bytes | None, int]] = []
+    offset, end = 0, len(script)
+    while offset < end:
+        opcode = script[offset]
+        offset += 1
+        if opcode > _OP_PUSHDATA4:
+            found.append((opcode, None, offset))
+            continue
+        size = opcode
+        if opcode >= _OP_PUSHDATA1:
+            width = 1 << (opcode - _OP_PUSHDATA1)
+            if offset + width > end:
+                return None
+            size = int.from_bytes(script[offset : offset + width], "little")
+            offset += width
+        if size > end - offset:
+            return None
+        offset += size
+        found.append((opcode, script[offset - size : offset], offset))
+    return found
+
+
+def parse_pushes(script: bytes) -> list[bytes] | None:
+    """The stack that a script of nothing but pushes makes, bottom first; None for any other script.
+
+    OP_0 is empty, OP_1 to OP_16 are one byte, OP_1NEGATE is 81.
+    """
+    parts = operations(script)
+    if parts is None:
+        return None
+    stack: list[bytes] = []
+    for opcode, data, _ in parts:
+        if data is not None:
+            stack.append(data)
+        elif opcode == _OP_1NEGATE:
+            stack.append(b"\x81")
+        elif _OP_1 <= opcode <= _OP_16:
+            stack.append(bytes((opcode - _OP_1 + 1,)))
+        else:
+            return None
+    return stack
+
+
+def p2pkh_script(pubkey: bytes) -> bytes:
+    """The scriptPubKey that pays a key's hash."""
+    return b"\x76\xa9\x14" + hash160(pubkey) + b"\x88\xac"
+
+
+def p2sh_script(redeem_script: bytes) -> bytes:
+    """The scriptPubKey that pays a script's hash (BIP16)."""
+    return b"\xa9\x14" + hash160(redeem_script) + b"\x87"
+
+
+def p2wpkh_script(pubkey: bytes) -> bytes:
+    """The scriptPubKey that pays a compressed key's hash (BIP141)."""
+    return b"\x00\x14" + hash160(pubkey)
+
+
+def p2wsh_script(witness_script: bytes) -> bytes:
+    """The scriptPubKey that pays a witness script's hash (BIP141)."""
+    return b"\x00\x20" + hashlib.sha256(witness_script).digest()
+
+
+def witness_program(script: bytes) -> tuple[int, bytes] | None:
+    """Version and program of a witness scriptPubKey (BIP141), or None."""
+    if not 4 <= len(script) <= 42 or script[1] != len(script) - 2:
+        return None
+    if script[0] == 0:
+        return 0, script[2:]
+    if _OP_1 <= script[0] <= _OP_16:
+        return script[0] - _OP_1 + 1, script[2:]
+    return None
+
+
+_WITNESS_TYPES: Final = {(0, 20): ScriptType.WPKH, (0, 32): ScriptType.WSH, (1, 32): ScriptType.TR}
+
+
+def classify(script: bytes) -> ScriptType:
+    """Which template a scriptPubKey follows."""
+    program = witness_program(script)
+    kind = ScriptType.UNKNOWN
+    if program is not None:
+        kind = _WITNESS_TYPES.get((program[0], len(program[1])), kind)
+        kind = ScriptType.ANCHOR if script == ANCHOR_SCRIPT else kind
+    elif script[:1] == b"\x6a":
+        kind = ScriptType.OP_RETURN
+    elif len(script) == 23 and script[:2] == b"\xa9\x14" and script[22] == 0x87:
+        kind = ScriptType.SH
+    elif len(script) == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
+        kind = ScriptType.PKH
+    elif parse_multisig(script) is not None:
+        kind = ScriptType.BARE
+    return kind
+
+
+@dataclass(frozen=True, slots=True)
+class Multisig:
+    """An m-of-n of OP_CHECKMULTISIG; keys in script order, 33 or 65 bytes each."""
+
+    threshold: int
+    pubkeys: tuple[bytes, ...]
+
+
+def _number(value: int) -> bytes:
+    """1 to 20 as a script writes it."""
+    return bytes((_OP_1 + value - 1,)) if value <= 16 else bytes((1, value))
+
+
+def _read_number(script: bytes, offset: int) -> tuple[int, int] | None:
+    opcode = script[offset]
+    if _OP_1 <= opcode <= _OP_16:
+        return opcode - _OP_1 + 1, offset + 1
+    if opcode == 1 and 16 < script[offset + 1] <= MAX_MULTISIG_KEYS:
+        return script[offset + 1], offset + 2
+    return None
+
+
+def multisig_script(threshold: int, pubkeys: tuple[bytes, ...] | list[bytes]) -> bytes:
+    """The script `threshold <keys> n OP_CHECKMULTISIG`, keys in the order given (BIP67 sorting is the caller's).
+
+    Raises:
+        InputError: No or too many keys, a threshold that cannot be, or a key of another length than 33 or 65.
+    """
+    if not 1 <= threshold <= len(pubkeys) <= MAX_MULTISIG_KEYS:
+        raise InputError(f"{threshold} of {len(pubkeys)} is no multisig")
+    parts = [_number(threshold)]
+    for key in pubkeys:
+        if len(key) not in {33, 65}:
+            raise InputError("a public key in a multisig has 33 or 65 bytes")
+        parts += (bytes((len(key),)), key)
+    parts += (_number(len(pubkeys)), bytes((_OP_CHECKMULTISIG,)))
+    return b"".join(parts)
+
+
+def parse_multisig(script: bytes) -> Multisig | None:
+    """The inverse of `multisig_script`, for exactly that template; None for any other script.
+
+    The keys' form is checked (length and first byte), not that they are on the curve.
+    """
+    end = len(script) - 1
+    if end < 36 or script[end] != _OP_CHECKMULTISIG:
+        return None
+    start = _read_number(script, 0)
+    if start is None:
+        return None
+    threshold, offset = start
+    keys: list[bytes] = []
+    while offset < end and script[offset] in {33, 65}:
+        size = script[offset]
+        key = script[offset + 1 : offset + 1 + size]
+        if offset + 1 + size > end or key[0] not in ({2, 3} if size == 33 else {4}):
+            return None
+        keys.append(key)
+        offset += 1 + size
+    count = _read_number(script, offset) if offset < end else None
+    if count is None or count != (len(keys), end) or not 1 <= threshold <= len(keys):
+        return None
+    return Multisig(threshold, tuple(keys))
+
+
+def op_return_data(script: bytes) -> bytes | None:
+    """What an OP_RETURN output carries: its pushes joined, or all bytes behind OP_RETURN when they are no pushes.
+
+    Returns:
+        None when the script does not begin with OP_RETURN.
+    """
+    if not script or script[0] != _OP_RETURN:
+        return None
+    pushes = parse_pushes(script[1:])
+    return script[1:] if pushes is None else b"".join(pushes)
+
+
+_NAMES: Final = (
+    # 0x61 to 0xba, in order
+    "NOP VER IF NOTIF VERIF VERNOTIF ELSE ENDIF VERIFY RETURN TOALTSTACK FROMALTSTACK 2DROP 2DUP 3DUP 2OVER 2ROT "
+    "2SWAP IFDUP DEPTH DROP DUP NIP OVER PICK ROLL ROT SWAP TUCK CAT SUBSTR LEFT RIGHT SIZE INVERT AND OR XOR EQUAL "
+    "EQUALVERIFY RESERVED1 RESERVED2 1ADD 1SUB 2MUL 2DIV NEGATE ABS NOT 0NOTEQUAL ADD SUB MUL DIV MOD LSHIFT RSHIFT "
+    "BOOLAND BOOLOR NUMEQUAL NUMEQUALVERIFY NUMNOTEQUAL LESSTHAN GREATERTHAN LESSTHANOREQUAL GREATERTHANOREQUAL MIN "
+    "MAX WITHIN RIPEMD160 SHA1 SHA256 HASH160 HASH256 CODESEPARATOR CHECKSIG CHECKSIGVERIFY CHECKMULTISIG "
+    "CHECKMULTISIGVERIFY NOP1 CHECKLOCKTIMEVERIFY CHECKSEQUENCEVERIFY NOP4 NOP5 NOP6 NOP7 NOP8 NOP9 NOP10 CHECKSIGADD"
+).split()  # noqa: SIM905  # a hundred quoted names would be harder to read
+
+
+def _name(opcode: int) -> str:
+    if _OP_1 <= opcode <= _OP_16:
+        return f"OP_{opcode - _OP_1 + 1}"
+    if 0x61 <= opcode < 0x61 + len(_NAMES):
+        return "OP_" + _NAMES[opcode - 0x61]
+    return {0x4F: "OP_1NEGATE", 0x50: "OP_RESERVED"}.get(opcode, f"OP_UNKNOWN_{opcode:02x}")
+
+
+def script_asm(script: bytes) -> str:
+    """A script as text: opcode names, and pushed bytes in hex; what cannot be split is shown as it is."""
+    parts = operations(script)
+    if parts is None:
+        return f"[ends within a push] {script.hex()}"
+    return " ".join(_name(opcode) if data is None else (data.hex() or "OP_0") for opcode, data, _ in parts)

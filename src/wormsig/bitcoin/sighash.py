@@ -1,0 +1,215 @@
+"""What a signature signs: legacy and BIP143 signature hashes, with everything shared that can be.
+
+Which sighash types are acceptable is decided elsewhere: here every type is computed, the dangerous ones included.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from wormsig.bitcoin.script import OP_CODESEPARATOR, dsha256, operations
+from wormsig.bitcoin.tx import write_compact
+from wormsig.errors import InputError
+
+if TYPE_CHECKING:
+    from wormsig.bitcoin.tx import Transaction
+
+SIGHASH_DEFAULT: Final = 0
+SIGHASH_ALL: Final = 1
+SIGHASH_NONE: Final = 2
+SIGHASH_SINGLE: Final = 3
+ANYONECANPAY: Final = 0x80
+SIGHASH_ANYONECANPAY: Final = ANYONECANPAY
+
+LEGACY_PREIMAGE_CAP: Final = 200_000_000
+"""Legacy hashing takes quadratic time: the bytes hashed for one transaction are capped, in sum."""
+
+_U32 = struct.Struct("<I")
+_I64 = struct.Struct("<q")
+_ZERO: Final = bytes(32)
+_ONE: Final = b"\x01" + bytes(31)
+_NAMES: Final = {SIGHASH_DEFAULT: "DEFAULT", SIGHASH_ALL: "ALL", SIGHASH_NONE: "NONE", SIGHASH_SINGLE: "SINGLE"}
+
+
+def sighash_name(sighash_type: int) -> str:
+    """`ALL`, `NONE|ANYONECANPAY` and so on; other numbers in hex."""
+    base = _NAMES.get(sighash_type & ~ANYONECANPAY)
+    if base is None or sighash_type == ANYONECANPAY:
+        return f"0x{sighash_type:02x}"
+    return f"{base}|ANYONECANPAY" if sighash_type & ANYONECANPAY else base
+
+
+def sighash_type_of(name: str) -> int | None:
+    """The inverse of `sighash_name` for the named types; upper or lower case, `+` for `|` allowed; else None."""
+    base, plus, rest = name.upper().replace("+", "|").partition("|")
+    number = next((number for number, known in _NAMES.items() if known == base), None)
+    if number is None or (plus and (rest != "ANYONECANPAY" or number == SIGHASH_DEFAULT)):
+        return None
+    return number | ANYONECANPAY if plus else number
+
+
+def _without_separators(script_code: bytes) -> bytes:
+    """Legacy signing leaves OP_CODESEPARATOR away, as far as the script can be split."""
+    if OP_CODESEPARATOR not in script_code:
+        return script_code
+    parts = operations(script_code)
+    if parts is None:
+        return script_code
+    kept: list[bytes] = []
+    begin = 0
+    for opcode, _, end in parts:
+        if opcode != OP_CODESEPARATOR:
+            kept.append(script_code[begin:end])
+        begin = end
+    return b"".join(kept)
+
+
+class Sighasher:
+    """Signature hashes of one transaction; midstates are computed once, when first needed.
+
+    Args:
+        tx: The transaction; its scriptSigs and witnesses do not matter.
+    """
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+        self._version = _U32.pack(tx.version)
+        self._locktime = _U32.pack(tx.locktime)
+        self._outpoints = [txin.outpoint.serialize() for txin in tx.inputs]
+        self._sequences = [_U32.pack(txin.sequence) for txin in tx.inputs]
+        self._segwit: tuple[bytes, bytes, bytes] | None = None
+        self._blank_inputs: tuple[bytes, bytes] | None = None
+        self._all_outputs: bytes | None = None
+        self._legacy_bytes = 0
+        self._legacy_known: dict[tuple[int, bytes, int], bytes] = {}
+
+    def _outputs(self) -> bytes:
+        if self._all_outputs is None:
+            self._all_outputs = b"".join([output.serialize() for output in self.tx.outputs])
+        return self._all_outputs
+
+    def _midstates(self) -> tuple[bytes, bytes, bytes]:
+        """BIP143's hashPrevouts, hashSequence and hashOutputs."""
+        if self._segwit is None:
+            self._segwit = (
+                dsha256(b"".join(self._outpoints)),
+                dsha256(b"".join(self._sequences)),
+                dsha256(self._outputs()),
+            )
+        return self._segwit
+
+    def segwit_v0(self, index: int, script_code: bytes, sats: int, sighash_type: int) -> bytes:
+        """The BIP143 hash of one input.
+
+        Args:
+            index: The input.
+            script_code: The witness script, or for P2WPKH the P2PKH script of the key; without its length.
+            sats: The amount spent.
+            sighash_type: Any; SINGLE without an output at that index hashes zeros instead of the outputs.
+
+        Returns:
+            32 bytes.
+
+        Raises:
+            InputError: There is no such input.
+        """
+        self._check_index(index)
+        prevouts, sequences, outputs = self._midstates()
+        base = sighash_type & 0x1F
+        if sighash_type & ANYONECANPAY:
+            prevouts = _ZERO
+        if sighash_type & ANYONECANPAY or base in {SIGHASH_NONE, SIGHASH_SINGLE}:
+            sequences = _ZERO
+        if base == SIGHASH_SINGLE:
+            txouts = self.tx.outputs
+            outputs = dsha256(txouts[index].serialize()) if index < len(txouts) else _ZERO
+        elif base == SIGHASH_NONE:
+            outputs = _ZERO
+        preimage = b"".join(
+            (
+                self._version,
+                prevouts,
+                sequences,
+                self._outpoints[index],
+                write_compact(len(script_code)),
+                script_code,
+                _I64.pack(sats),
+                self._sequences[index],
+                outputs,
+                self._locktime,
+                _U32.pack(sighash_type),
+            )
+        )
+        return sha256(sha256(preimage).digest()).digest()
+
+    def legacy(self, index: int, script_code: bytes, sighash_type: int) -> bytes:
+        """The hash of one input before segwit.
+
+        Signatures inside the script code are not looked for (FindAndDelete): no template that wormsig knows has any.
+
+        Args:
+            index: The input.
+            script_code: The scriptPubKey, or the redeemScript for P2SH.
+            sighash_type: Any; SINGLE without an output at that index gives the constant 1, as consensus does.
+
+        Returns:
+            32 bytes.
+
+        Raises:
+            InputError: There is no such input, or the bytes to hash for this transaction pass
+                `LEGACY_PREIMAGE_CAP` in sum.
+        """
+        self._check_index(index)
+        key = (index, script_code, sighash_type)
+        known = self._legacy_known.get(key)
+        if known is None:
+            known = self._legacy_known[key] = self._legacy_hash(index, script_code, sighash_type)
+        return known
+
+    def _legacy_hash(self, index: int, script_code: bytes, sighash_type: int) -> bytes:
+        base = sighash_type & 0x1F
+        if base == SIGHASH_SINGLE and index >= len(self.tx.outputs):
+            return _ONE
+        code = _without_separators(script_code)
+        own = self._outpoints[index] + write_compact(len(code)) + code + self._sequences[index]
+        parts: list[bytes | memoryview] = [self._version]
+        if sighash_type & ANYONECANPAY:
+            parts += (b"\x01", own)
+        else:
+            kept, zeroed = self._blanks()
+            blanks = memoryview(zeroed if base in {SIGHASH_NONE, SIGHASH_SINGLE} else kept)
+            count = write_compact(len(self._outpoints))
+            parts += (count, blanks[: 41 * index], own, blanks[41 * (index + 1) :])
+        parts += (self._legacy_outputs(index, base), self._locktime, _U32.pack(sighash_type))
+        self._legacy_bytes += sum(map(len, parts))
+        if self._legacy_bytes > LEGACY_PREIMAGE_CAP:
+            raise InputError(
+                f"hashing this transaction's legacy inputs takes more than {LEGACY_PREIMAGE_CAP // 10**6} MB",
+                hint="spend fewer legacy inputs in one transaction",
+            )
+        first = sha256()
+        for part in parts:
+            first.update(part)
+        return sha256(first.digest()).digest()
+
+    def _legacy_outputs(self, index: int, base: int) -> bytes:
+        if base == SIGHASH_NONE:
+            return b"\x00"
+        if base == SIGHASH_SINGLE:
+            blank = b"\xff" * 8 + b"\x00"
+            return write_compact(index + 1) + blank * index + self.tx.outputs[index].serialize()
+        return write_compact(len(self.tx.outputs)) + self._outputs()
+
+    def _blanks(self) -> tuple[bytes, bytes]:
+        """All inputs with empty scripts, 41 bytes each: with their sequences, and with sequence 0."""
+        if self._blank_inputs is None:
+            kept = b"".join([p + b"\x00" + s for p, s in zip(self._outpoints, self._sequences, strict=True)])
+            zeroed = b"".join([p + b"\x00\x00\x00\x00\x00" for p in self._outpoints])
+            self._blank_inputs = (kept, zeroed)
+        return self._blank_inputs
+
+    def _check_index(self, index: int) -> None:
+        if not 0 <= index < len(self._outpoints):
+            raise InputError(f"the transaction has no input {index}")
