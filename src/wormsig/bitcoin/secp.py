@@ -16,14 +16,27 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from wormsig.bitcoin.der import ecdsa_form
 from wormsig.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = [
+    "ecdsa_form",
+    "ecdsa_sign",
+    "ecdsa_verify",
+    "equip_bitcointx",
+    "is_pubkey",
+    "is_seckey",
+    "library_path",
+    "pubkey_of",
+    "pubkey_tweak_add",
+    "seckey_tweak_add",
+    "verify_batch",
+]
+
 EXTENSION: Final = "_btclib_secp256k1"
-ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
-HALF_ORDER: Final = ORDER >> 1
 
 _CONTEXT_NONE: Final = 1  # libsecp256k1 0.2 and later: contexts do everything
 _COMPRESSED: Final = 258
@@ -310,39 +323,6 @@ def ecdsa_verify(pubkey: bytes, digest: bytes, der: bytes) -> bool:
         der: The signature without its sighash type.
     """
     return _verify(_library(), pubkey, digest, der)
-
-
-def _der_integer(der: bytes, offset: int, end: int) -> tuple[int, int] | None:
-    """A strict DER integer that is not negative, and the offset behind it."""
-    if end - offset < 3 or der[offset] != 2:
-        return None
-    length = der[offset + 1]
-    begin = offset + 2
-    if not 1 <= length <= end - begin or der[begin] & 0x80:
-        return None
-    if length > 1 and der[begin] == 0 and not der[begin + 1] & 0x80:
-        return None
-    return int.from_bytes(der[begin : begin + length], "big"), begin + length
-
-
-def ecdsa_form(der: bytes) -> str | None:
-    """What is wrong with a signature's form, whatever it signs (BIP66, BIP146).
-
-    Args:
-        der: The signature without its sighash type.
-
-    Returns:
-        None when well formed; else "not strict DER", "out of range" or "high S".
-    """
-    if not 8 <= len(der) <= 72 or der[0] != 0x30 or der[1] != len(der) - 2:
-        return "not strict DER"
-    first = _der_integer(der, 2, len(der))
-    second = _der_integer(der, first[1], len(der)) if first else None
-    if first is None or second is None or second[1] != len(der):
-        return "not strict DER"
-    if not (0 < first[0] < ORDER and 0 < second[0] < ORDER):
-        return "out of range"
-    return "high S" if second[0] > HALF_ORDER else None
 
 
 def _cores() -> int:
