@@ -11,6 +11,7 @@ belong here; nor do derivation paths (`keys`).
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib.util
 import os
 import threading
@@ -229,6 +230,16 @@ def pubkey_of(seckey: bytes) -> bytes:
     return _serialized(lib, point)
 
 
+@functools.lru_cache(maxsize=256)
+def _parsed(pubkey: bytes) -> bytes | None:
+    """libsecp256k1's 64 bytes of a point: few keys have many children, and parsing is a fifth of a step."""
+    point = _scratch.point
+    lib = _library()
+    if not _pubkey_form(pubkey) or not lib.pubkey_parse(lib.context, point, pubkey, len(pubkey)):
+        return None
+    return point.raw
+
+
 def pubkey_tweak_add(pubkey: bytes, tweak: bytes) -> bytes | None:
     """`pubkey + tweak*G`, as BIP32's CKDpub needs it.
 
@@ -239,13 +250,13 @@ def pubkey_tweak_add(pubkey: bytes, tweak: bytes) -> bytes | None:
     Returns:
         33 bytes, or None when the key is not a point, the tweak is out of range or the sum is infinity.
     """
+    parent = _parsed(pubkey)
+    if parent is None or len(tweak) != 32:
+        return None
     lib = _library()
-    context, point = lib.context, _scratch.point
-    if len(tweak) != 32 or not _pubkey_form(pubkey):
-        return None
-    if not lib.pubkey_parse(context, point, pubkey, len(pubkey)):
-        return None
-    if not lib.pubkey_tweak_add(context, point, tweak):
+    point = _scratch.point
+    point.raw = parent
+    if not lib.pubkey_tweak_add(lib.context, point, tweak):
         return None
     return _serialized(lib, point)
 

@@ -302,55 +302,69 @@ def parse_transaction(data: bytes, *, allow_witness: bool = True) -> Transaction
         raise InputError(f"transaction {error.message}") from None
 
 
-def _skip_sized(data: bytes, offset: int) -> int:
-    length = data[offset]
-    if length < 0xFD:
-        return offset + 1 + length
-    length, offset = read_compact(data, offset)
-    return offset + length
-
-
-def _skip_witness(data: bytes, offset: int, inputs: int) -> int:
-    end = len(data)
+def _skip_witness(raw: bytes, offset: int, inputs: int) -> int:
+    end = len(raw)
     for _ in range(inputs):
-        items, offset = read_compact(data, offset)
+        items, offset = read_compact(raw, offset)
         if items > end - offset:
             raise InputError("claims more witness items than its bytes can hold")
         for _ in range(items):
-            offset = _skip_sized(data, offset)
+            size = raw[offset]
+            offset += 1
+            if size >= 0xFD:
+                size, offset = read_compact(raw, offset - 1)
+            offset += size
     return offset
 
 
+def _skip_inputs(raw: bytes, offset: int, inputs: int) -> int:
+    for _ in range(inputs):
+        offset += 36
+        size = raw[offset]
+        offset += 1
+        if size >= 0xFD:
+            size, offset = read_compact(raw, offset - 1)
+        offset += size + 4
+    return offset
+
+
+def _skip_outputs(raw: bytes, offset: int, outputs: int, index: int) -> tuple[int, TxOutput]:
+    found: TxOutput | None = None
+    for number in range(outputs):
+        amount = offset
+        offset += 8
+        size = raw[offset]
+        offset += 1
+        if size >= 0xFD:
+            size, offset = read_compact(raw, offset - 1)
+        if number == index:
+            (sats,) = _I64.unpack_from(raw, amount)
+            found = TxOutput(sats, raw[offset : offset + size])
+        offset += size
+    if found is None:
+        raise InputError(f"has no output {index}")
+    return offset, found
+
+
 def _walk(raw: bytes, index: int) -> tuple[bytes, TxOutput]:
-    witness = _has_marker(raw)
-    begin = offset = 6 if witness else 4
+    # Lengths of one byte are read in place: this runs once an input. Running past the end raises IndexError, or is
+    # found out by the last comparison.
+    witness = raw[4] == 0 and _has_marker(raw)
+    begin = 6 if witness else 4
     end = len(raw)
-    inputs, offset = read_compact(raw, offset)
+    inputs, offset = read_compact(raw, begin)
     if inputs * _MIN_INPUT > end - offset:
         raise InputError("claims more inputs than its bytes can hold")
-    for _ in range(inputs):
-        offset = _skip_sized(raw, offset + 36) + 4
+    offset = _skip_inputs(raw, offset, inputs)
     outputs, offset = read_compact(raw, offset)
     if outputs * _MIN_OUTPUT > end - offset:
         raise InputError("claims more outputs than its bytes can hold")
-    if not 0 <= index < outputs:
-        raise InputError(f"has no output {index}")
-    found = last = offset
-    for number in range(outputs):
-        if number == index:
-            found = offset
-        offset = _skip_sized(raw, offset + 8)
-        if number == index:
-            last = offset
-    body = offset
-    if witness:
-        offset = _skip_witness(raw, offset, inputs)
+    body, found = _skip_outputs(raw, offset, outputs, index)
+    offset = _skip_witness(raw, body, inputs) if witness else body
     if offset + 4 != end:
         raise InputError("ends too early or has bytes too many at its end")
     stripped = raw[:4] + raw[begin:body] + raw[offset:] if witness else raw
-    (sats,) = _I64.unpack_from(raw, found)
-    _, start = read_compact(raw, found + 8)
-    return sha256(sha256(stripped).digest()).digest(), TxOutput(sats, raw[start:last])
+    return sha256(sha256(stripped).digest()).digest(), found
 
 
 def previous_output(raw: bytes, index: int) -> tuple[bytes, TxOutput]:
