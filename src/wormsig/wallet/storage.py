@@ -1,0 +1,71 @@
+"""Files of our own: 0600, created exclusively, written to a temporary name, flushed and renamed (THREATS M2)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from wormsig.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_whole(path: Path, data: bytes, *, force: bool = False, mode: int = 0o600) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: Where; its folder must exist.
+        data: The content.
+        force: Replace a file that is there.
+        mode: Its permissions, less the umask.
+
+    Raises:
+        UsageError: It exists, and `force` is not set.
+        StorageError: It cannot be written; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if force:
+            temporary.replace(path)
+        else:
+            os.link(temporary, path)  # unlike rename, fails when somebody made the file meanwhile
+        _sync_folder(path.parent)
+    except FileExistsError as error:
+        raise UsageError(f"{path} exists", hint="choose another name, or use --force") from error
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name last, where the system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """A regular file's content, up to a limit.
+
+    Raises:
+        OSError: It cannot be read.
+        StorageError: It is no regular file, or larger than the limit.
+    """
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise StorageError(f"{path} is larger than {limit} bytes")
+    return data
