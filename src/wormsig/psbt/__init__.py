@@ -1,0 +1,22 @@
+"""Partially signed Bitcoin transactions: a lossless strict codec, and one module a BIP174 role.
+
+Everything is a function from frozen values to a frozen value; nothing here reads files, talks to anybody or knows
+what a wallet is. Judging whether a transaction should be signed does not belong here (`review`).
+
+| module | role or purpose |
+|---|---|
+| `limits` | the one table of caps |
+| `fields` | the one table of key types (BIP174, 370, 371, 373, 375, 353) |
+| `forms` | what a key and a value of each type must look like |
+| `codec` | bytes to maps and back |
+| `model` | `Psbt` and what can be read off its maps |
+| `creator`, `updater` | Creator, Updater |
+| `scripts` | what is spent and by which script: proven, never believed |
+| `verify` | signatures checked; `Verified`, which only checking makes |
+| `signer` | Signer |
+| `contribution` | what a cosigner gives back: evidence, not a replacement |
+| `combiner`, `finalizer`, `extractor` | Combiner, Input Finalizer, Transaction Extractor |
+| `size` | the final transaction's weight, estimated where signatures are missing |
+"""
+
+from __future__ import annotations

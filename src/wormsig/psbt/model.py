@@ -1,0 +1,254 @@
+"""`Psbt`: the maps as they stood in the file, and what can be read off them.
+
+A map is a dict from the full key (type byte and key data) to the value, in file order. Maps are never changed;
+`with_input` and its kin give a changed copy. Nothing here is proven: `spent_output` compares what the PSBT says about
+itself, `scripts` and `verify` do the rest.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from wormsig.bitcoin.keys import KeyOrigin
+from wormsig.bitcoin.tx import OutPoint, Transaction, TxOutput, previous_output
+from wormsig.errors import InputError
+from wormsig.psbt.writer import write_maps
+
+if TYPE_CHECKING:
+    from wormsig.bitcoin.sighash import Sighasher
+    from wormsig.psbt.scripts import InputScripts
+
+Fields: TypeAlias = Mapping[bytes, bytes]
+
+UNSIGNED_TX: Final = b"\x00"
+GLOBAL_XPUB: Final = 0x01
+VERSION: Final = b"\xfb"
+
+NON_WITNESS_UTXO: Final = b"\x00"
+WITNESS_UTXO: Final = b"\x01"
+PARTIAL_SIG: Final = 0x02
+SIGHASH_TYPE: Final = b"\x03"
+REDEEM_SCRIPT: Final = b"\x04"
+WITNESS_SCRIPT: Final = b"\x05"
+BIP32_DERIVATION: Final = 0x06
+FINAL_SCRIPTSIG: Final = b"\x07"
+FINAL_SCRIPTWITNESS: Final = b"\x08"
+
+OUT_REDEEM_SCRIPT: Final = b"\x00"
+OUT_WITNESS_SCRIPT: Final = b"\x01"
+OUT_BIP32_DERIVATION: Final = 0x02
+
+
+class Memo:
+    """What was computed from one PSBT's content, so that no role computes it again; never part of its value.
+
+    A copy with other content starts empty; a copy with only more signatures keeps it (`with_signatures`).
+    """
+
+    __slots__ = ("digests", "final_inputs", "previous", "scripts", "sighasher")
+
+    def __init__(self) -> None:
+        self.previous: dict[int, tuple[bytes, TxOutput] | None] = {}
+        self.scripts: dict[int, InputScripts] = {}
+        self.digests: dict[tuple[int, int], bytes] = {}
+        self.sighasher: Sighasher | None = None
+        self.final_inputs: dict[int, Fields] = {}
+        """Input maps whose finals were made from verified signatures, by input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Psbt:
+    """A PSBT; build one with `codec.parse` or `creator.create`.
+
+    Args:
+        version: 0.
+        global_map: The global fields.
+        inputs: One map an input of the transaction.
+        outputs: One map an output of the transaction.
+        tx: The unsigned transaction.
+    """
+
+    version: int
+    global_map: Fields
+    inputs: tuple[Fields, ...]
+    outputs: tuple[Fields, ...]
+    tx: Transaction
+    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
+
+    @property
+    def txid(self) -> str:
+        """The unsigned transaction's id, as people see it; the final one differs where scriptSigs come in."""
+        return self.tx.txid
+
+    def with_global(self, fields: Fields) -> Psbt:
+        """A copy with another global map (of the same transaction)."""
+        return replace(self, global_map=fields, memo=Memo())
+
+    def with_input(self, index: int, fields: Fields) -> Psbt:
+        """A copy with another map for one input; for many use `with_inputs`, which copies once."""
+        return self.with_inputs({index: fields})
+
+    def with_inputs(self, changed: Mapping[int, Fields]) -> Psbt:
+        """A copy with other maps for some inputs."""
+        return replace(self, inputs=_replaced(self.inputs, changed), memo=Memo())
+
+    def with_output(self, index: int, fields: Fields) -> Psbt:
+        """A copy with another map for one output."""
+        return replace(self, outputs=_replaced(self.outputs, {index: fields}), memo=Memo())
+
+    def with_signatures(self, changed: Mapping[int, Fields]) -> Psbt:
+        """A copy with other maps for some inputs that differ in nothing but partial signatures.
+
+        The caller vouches for that: what was computed from scripts and amounts is kept.
+        """
+        return replace(self, inputs=_replaced(self.inputs, changed))
+
+
+def _replaced(maps: tuple[Fields, ...], changed: Mapping[int, Fields]) -> tuple[Fields, ...]:
+    result = list(maps)
+    for index, fields in changed.items():
+        result[index] = fields
+    return tuple(result)
+
+
+def sha256(psbt: Psbt) -> str:
+    """The SHA-256 of the serialized PSBT, in hex."""
+    return hashlib.sha256(write_maps((psbt.global_map, *psbt.inputs, *psbt.outputs))).hexdigest()
+
+
+def _keyed(fields: Fields, key_type: int) -> dict[bytes, bytes]:
+    return {key[1:]: value for key, value in fields.items() if key[0] == key_type}
+
+
+def _origins(fields: Fields, key_type: int) -> dict[bytes, KeyOrigin]:
+    return {key: KeyOrigin.decode(value) for key, value in _keyed(fields, key_type).items()}
+
+
+def input_derivations(psbt: Psbt, index: int) -> dict[bytes, KeyOrigin]:
+    """Public key -> key origin that the PSBT claims for an input (PSBT_IN_BIP32_DERIVATION)."""
+    return _origins(psbt.inputs[index], BIP32_DERIVATION)
+
+
+def output_derivations(psbt: Psbt, index: int) -> dict[bytes, KeyOrigin]:
+    """Public key -> key origin that the PSBT claims for an output (PSBT_OUT_BIP32_DERIVATION)."""
+    return _origins(psbt.outputs[index], OUT_BIP32_DERIVATION)
+
+
+def partial_sigs(psbt: Psbt, index: int) -> dict[bytes, bytes]:
+    """Public key -> signature with its sighash type, unverified (PSBT_IN_PARTIAL_SIG)."""
+    return _keyed(psbt.inputs[index], PARTIAL_SIG)
+
+
+def witness_utxo(psbt: Psbt, index: int) -> TxOutput | None:
+    """The output that the PSBT claims an input spends (PSBT_IN_WITNESS_UTXO)."""
+    value = psbt.inputs[index].get(WITNESS_UTXO)
+    return None if value is None else TxOutput.parse(value)
+
+
+def previous_tx(psbt: Psbt, index: int) -> bytes | None:
+    """The previous transaction that the PSBT carries for an input (PSBT_IN_NON_WITNESS_UTXO), unchecked."""
+    return psbt.inputs[index].get(NON_WITNESS_UTXO)
+
+
+class UtxoProblem(enum.Enum):
+    """Why a PSBT's own word about a spent output cannot be taken; THREATS C1."""
+
+    MISSING = "nothing says which output is spent"
+    OTHER_TXID = "the previous transaction is not the one that is spent"
+    NO_SUCH_OUTPUT = "the previous transaction has no such output"
+    DISAGREES = "the witness UTXO disagrees with the previous transaction"
+
+
+def previous_txout(psbt: Psbt, index: int) -> tuple[bytes, TxOutput] | None:
+    """The txid (internal order) of the carried previous transaction, and its output that the outpoint names.
+
+    Returns:
+        None when there is no previous transaction, or it has no such output.
+    """
+    memo = psbt.memo.previous
+    if index not in memo:
+        memo[index] = _walk_previous(psbt.inputs[index], psbt.tx.inputs[index].outpoint)
+    return memo[index]
+
+
+def _walk_previous(fields: Fields, outpoint: OutPoint) -> tuple[bytes, TxOutput] | None:
+    raw = fields.get(NON_WITNESS_UTXO)
+    if raw is None:
+        return None
+    try:
+        return previous_output(raw, outpoint.index)
+    except InputError:
+        return None
+
+
+def utxo_problem(psbt: Psbt, index: int) -> UtxoProblem | None:
+    """What is wrong with what the PSBT says about the output that an input spends; None when it holds together.
+
+    A lone witness UTXO is no problem here; whether it is enough is for the review (THREATS C1).
+    """
+    fields = psbt.inputs[index]
+    claimed = fields.get(WITNESS_UTXO)
+    if NON_WITNESS_UTXO not in fields:
+        return UtxoProblem.MISSING if claimed is None else None
+    found = previous_txout(psbt, index)
+    if found is None:
+        return UtxoProblem.NO_SUCH_OUTPUT
+    txid, output = found
+    if txid != psbt.tx.inputs[index].outpoint.txid:
+        return UtxoProblem.OTHER_TXID
+    if claimed is not None and output.serialize() != claimed:
+        return UtxoProblem.DISAGREES
+    return None
+
+
+def spent_output(psbt: Psbt, index: int) -> TxOutput | None:
+    """The output that an input spends: from the previous transaction where one is carried, else the witness UTXO.
+
+    Returns:
+        None when nothing is known, or what is there contradicts itself (`utxo_problem` says how).
+    """
+    if utxo_problem(psbt, index) is not None:
+        return None
+    found = previous_txout(psbt, index)
+    return found[1] if found is not None else witness_utxo(psbt, index)
+
+
+def sighash_type(psbt: Psbt, index: int) -> int | None:
+    """The sighash type that signatures of an input must have (PSBT_IN_SIGHASH_TYPE)."""
+    value = psbt.inputs[index].get(SIGHASH_TYPE)
+    return None if value is None else int.from_bytes(value, "little")
+
+
+def redeem_script(psbt: Psbt, index: int) -> bytes | None:
+    """The claimed redeemScript of an input."""
+    return psbt.inputs[index].get(REDEEM_SCRIPT)
+
+
+def witness_script(psbt: Psbt, index: int) -> bytes | None:
+    """The claimed witnessScript of an input."""
+    return psbt.inputs[index].get(WITNESS_SCRIPT)
+
+
+def final_script_sig(psbt: Psbt, index: int) -> bytes | None:
+    """The final scriptSig of an input, unverified."""
+    return psbt.inputs[index].get(FINAL_SCRIPTSIG)
+
+
+def final_script_witness(psbt: Psbt, index: int) -> bytes | None:
+    """The final witness stack of an input as serialized, unverified."""
+    return psbt.inputs[index].get(FINAL_SCRIPTWITNESS)
+
+
+def is_final(psbt: Psbt, index: int) -> bool:
+    """Whether an input carries a final scriptSig or witness."""
+    fields = psbt.inputs[index]
+    return FINAL_SCRIPTSIG in fields or FINAL_SCRIPTWITNESS in fields
+
+
+def global_xpubs(psbt: Psbt) -> dict[bytes, KeyOrigin]:
+    """Extended public key (78 bytes) -> key origin that the PSBT claims (PSBT_GLOBAL_XPUB); THREATS C10."""
+    return _origins(psbt.global_map, GLOBAL_XPUB)
