@@ -33,6 +33,8 @@ CALL_TIMEOUT = 60.0
 WARMUP_PATIENCE = 20.0
 """Seconds that a starting node (-28) or a full work queue (503) is waited for."""
 _WARMUP_STEP = 0.25
+_BATCH = 50  # calls a request
+_BATCH_BODY = 128 * 1024 * 1024  # bytes: fifty of the largest transactions that are relayed, in hex
 _SATS = 100_000_000
 
 
@@ -149,10 +151,35 @@ class Rpc:
                 raise NodeError(f"cannot ask the node for {method}: {error}") from error
             time.sleep(_WARMUP_STEP)
 
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]], *, timeout: float = CALL_TIMEOUT) -> list[Any]:
+        """Call many methods in few HTTP requests.
+
+        Args:
+            calls: Method and positional parameters of each.
+            timeout: Seconds for each request.
+
+        Returns:
+            One result for each call, in order; `NodeRefusedError` as a value where the node answered with an error.
+
+        Raises:
+            NodeError: It cannot be reached, or refuses the credentials.
+        """
+        results: list[Any] = []
+        for start in range(0, len(calls), _BATCH):
+            part = calls[start : start + _BATCH]
+            try:
+                answers = self._client.call_batch(part, request_timeout=timeout, max_body_size=_BATCH_BODY)
+            except FetchError as error:
+                raise self._translated("a batch", error) from error
+            for (method, _), answer in zip(part, answers, strict=True):
+                failed = isinstance(answer, RpcError)
+                results.append(self._translated(method, answer) if failed else answer)
+        return results
+
     def _translated(self, method: str, error: FetchError) -> NodeError:
         """The library's failure as ours."""
         if isinstance(error, RpcError):
-            text = str(error.args[0]).removeprefix(f"{method} at {self._client.url}: ")
+            text = str(error.args[0]).partition(f"{method} at {self._client.url}")[2].partition(": ")[2]
             return _refused(method, error.code, text)
         if isinstance(error, CookieNotFoundError):
             return NodeError(

@@ -52,6 +52,7 @@ _REASONS: tuple[tuple[str, Refusal], ...] = (
     ("non-final", Refusal("its locktime is not reached yet", _WAIT_HINT)),
     ("premature-spend-of-coinbase", Refusal("it spends mined coins that need 100 confirmations", _WAIT_HINT)),
     ("script-verify-flag-failed", Refusal("a signature or a script is wrong", None)),
+    ("maxburnamount", Refusal("it pays money to an output that nobody can spend", None)),
     ("dust", Refusal("it pays an amount too small to be relayed", None)),
     ("too-long-mempool-chain", Refusal("too many unconfirmed transactions hang together", _WAIT_HINT)),
     ("bad-txns-in-belowout", Refusal("it pays more than it spends", None)),
@@ -87,3 +88,9 @@ def is_already_known(reason: str) -> bool:
     """Whether a reason says that the transaction is in the mempool or in a block: no failure at all."""
     lowered = reason.lower()
     return any(text in lowered for text in (*ALREADY_IN_MEMPOOL, *ALREADY_MINED))
+
+
+def may_be_mined(reason: str) -> bool:
+    """Whether a reason also fits a transaction that is mined and whose outputs are spent already."""
+    lowered = reason.lower()
+    return "missing-inputs" in lowered or "missingorspent" in lowered

@@ -1,0 +1,365 @@
+"""The typed questions that wormsig asks a node: chain, coins, previous transactions, acceptance, broadcast, signing.
+
+A `Node` holds no state but its settings and may be used from several threads. Its watch-only wallet is `watch`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING, Any
+
+from bitcoin_core_rpc import RPCErrorCode, magic_from_chain, magic_from_signet_challenge
+
+from wormsig.bitcoin.network import Network
+from wormsig.bitcoin.tx import TxOutput, parse_transaction
+from wormsig.errors import InputError, NodeError, UsageError
+from wormsig.node import watch, words
+from wormsig.node.rpc import NodeRefusedError, NodeSettings, Rpc, to_sats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from fractions import Fraction
+
+    from wormsig.bitcoin.tx import OutPoint
+    from wormsig.node.funds import WatchWallet
+    from wormsig.wallet.model import Wallet
+
+_NOT_FOUND = (RPCErrorCode.INVALID_ADDRESS_OR_KEY, RPCErrorCode.INVALID_PARAMETER)
+_HIGHEST_FEE_RATE = Decimal("0.99999999")  # BTC/kvB; bitcoind takes no limit of 1 or more
+_REJECTED = (
+    RPCErrorCode.VERIFY_ERROR,
+    RPCErrorCode.VERIFY_REJECTED,
+    RPCErrorCode.VERIFY_ALREADY_IN_UTXO_SET,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """Where a node's chain stands.
+
+    Attributes:
+        network: Which chain, by its genesis block (signet: its challenge too).
+        height: Of the tip.
+        median_time: Unix time, BIP113.
+        pruned: Old blocks are gone.
+        syncing: The node says that it is still catching up.
+    """
+
+    network: Network
+    height: int
+    median_time: int
+    pruned: bool
+    syncing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What `testmempoolaccept` says of a transaction.
+
+    Attributes:
+        allowed: The mempool would take it, or has it already, or it is mined.
+        known: It is in the mempool or in a block.
+        reason: Why not, in plain words with the node's own behind them.
+        hint: What can be done.
+        vsize: In vB, when the node says so.
+    """
+
+    allowed: bool
+    known: bool = False
+    reason: str | None = None
+    hint: str | None = None
+    vsize: int | None = None
+
+
+class Node:
+    """One bitcoind.
+
+    Args:
+        settings: How to reach it.
+
+    Raises:
+        UsageError: Settings that cannot work.
+    """
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self.settings = settings
+        self.rpc = Rpc(settings)
+
+    # -- chain
+
+    def chain(self) -> ChainState:
+        """Ask which chain it is on, and where.
+
+        Raises:
+            UsageError: A chain that wormsig does not know (another genesis block, a signet of one's own).
+            NodeError: It does not answer.
+        """
+        info = self.rpc.call("getblockchaininfo")
+        genesis = self.rpc.call("getblockhash", 0)
+        network = _network(str(info.get("chain")), genesis, info.get("signet_challenge"))
+        return ChainState(
+            network=network,
+            height=int(info["blocks"]),
+            median_time=int(info["mediantime"]),
+            pruned=bool(info.get("pruned", False)),
+            syncing=bool(info.get("initialblockdownload", False)),
+        )
+
+    # -- coins and transactions
+
+    def previous_transaction(self, outpoint: OutPoint) -> bytes | None:
+        """The transaction that made a coin, or None when this node cannot give it; see `previous_transactions`."""
+        return self.previous_transactions([outpoint]).get(outpoint)
+
+    def previous_transactions(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, bytes]:
+        """The transactions that made some coins, from mempool, index, wallets, or the blocks that hold them.
+
+        Each is checked against its outpoint's txid here, so a lying node is found.
+
+        Returns:
+            The serialized transaction, witness left out as PSBT_IN_NON_WITNESS_UTXO has it, for those found.
+
+        Raises:
+            NodeError: No answer, or another transaction than was asked for.
+        """
+        wanted = list(dict.fromkeys(outpoints))
+        found: dict[OutPoint, bytes] = {}
+        for source in (self._from_mempool_or_index, self._from_wallets, self._from_blocks):
+            missing = [outpoint for outpoint in wanted if outpoint not in found]
+            if missing:
+                found.update(source(missing))
+        return found
+
+    def _from_mempool_or_index(self, outpoints: Sequence[OutPoint]) -> dict[OutPoint, bytes]:
+        calls = [("getrawtransaction", [_display(outpoint)]) for outpoint in outpoints]
+        return _checked(outpoints, self.rpc.batch(calls))
+
+    def _from_wallets(self, outpoints: Sequence[OutPoint]) -> dict[OutPoint, bytes]:
+        found: dict[OutPoint, bytes] = {}
+        for name in self._loaded_wallets():
+            missing = [outpoint for outpoint in outpoints if outpoint not in found]
+            calls = [("gettransaction", [_display(outpoint)]) for outpoint in missing]
+            answers = self.rpc.for_wallet(name).batch(calls)
+            found.update(
+                _checked(missing, [answer["hex"] if isinstance(answer, dict) else answer for answer in answers])
+            )
+        return found
+
+    def _from_blocks(self, outpoints: Sequence[OutPoint]) -> dict[OutPoint, bytes]:
+        """An unspent coin's height is known, so its block can be read without an index."""
+        coins = self.rpc.batch([("gettxout", [_display(o), o.index, False]) for o in outpoints])
+        tip = int(self.rpc.call("getblockcount"))
+        places = [
+            (outpoint, tip - int(coin["confirmations"]) + 1)
+            for outpoint, coin in zip(outpoints, coins, strict=True)
+            if isinstance(coin, dict)
+        ]
+        hashes = self.rpc.batch([("getblockhash", [height]) for _, height in places]) if places else []
+        asked = [
+            (outpoint, block) for (outpoint, _), block in zip(places, hashes, strict=True) if isinstance(block, str)
+        ]
+        calls = [("getrawtransaction", [_display(outpoint), False, block]) for outpoint, block in asked]
+        return _checked([outpoint for outpoint, _ in asked], self.rpc.batch(calls)) if calls else {}
+
+    def unspent(self, outpoint: OutPoint) -> TxOutput | None:
+        """A coin's amount and script when it is unspent; see `unspents`."""
+        return self.unspents([outpoint]).get(outpoint)
+
+    def unspents(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, TxOutput]:
+        """Amounts and scripts of coins that are unspent in the chain or made in the mempool (`gettxout`).
+
+        A confirmed coin that only the mempool spends counts: its amount and script are what is asked for.
+
+        Raises:
+            NodeError: No answer.
+        """
+        wanted = list(dict.fromkeys(outpoints))
+        found: dict[OutPoint, TxOutput] = {}
+        for mempool in (True, False):
+            missing = [outpoint for outpoint in wanted if outpoint not in found]
+            answers = self.rpc.batch([("gettxout", [_display(o), o.index, mempool]) for o in missing])
+            for outpoint, answer in zip(missing, answers, strict=True):
+                if isinstance(answer, dict):
+                    script = bytes.fromhex(answer["scriptPubKey"]["hex"])
+                    found[outpoint] = TxOutput(to_sats(answer["value"]), script)
+        return found
+
+    # -- broadcast
+
+    def test_accept(self, transaction: bytes, *, max_fee_rate: Fraction | None = None) -> Acceptance:
+        """Ask whether the mempool would take a transaction.
+
+        Args:
+            transaction: Serialized, with its witnesses.
+            max_fee_rate: sat/vB; bitcoind's own limit (10 000) when left out.
+
+        Raises:
+            NodeError: No answer.
+        """
+        limits = [] if max_fee_rate is None else [_btc_per_kvb(max_fee_rate)]
+        try:
+            answer = self.rpc.call("testmempoolaccept", [transaction.hex()], *limits)[0]
+        except NodeRefusedError as error:
+            raise NodeError(f"the node cannot read the transaction: {error.text}") from error
+        vsize = int(answer["vsize"]) if "vsize" in answer else None
+        if answer.get("allowed"):
+            return Acceptance(allowed=True, vsize=vsize)
+        reason = str(answer.get("reject-reason") or answer.get("package-error") or "")
+        txid = parse_transaction(transaction).txid
+        if words.is_already_known(reason) or (words.may_be_mined(reason) and self.confirmations(txid) is not None):
+            return Acceptance(allowed=True, known=True, vsize=vsize)
+        refusal = words.explain(reason)
+        return Acceptance(allowed=False, reason=refusal.message, hint=refusal.hint, vsize=vsize)
+
+    def send(self, transaction: bytes, *, max_fee_rate: Fraction | None = None) -> str:
+        """Broadcast a transaction; one that is in the mempool or mined already is a success.
+
+        Args:
+            transaction: Serialized, with its witnesses; verified by the caller (THREATS M5).
+            max_fee_rate: sat/vB; bitcoind's own limit (10 000) when left out.
+
+        Returns:
+            The txid, display hex, computed here.
+
+        Raises:
+            NodeError: The node refused it, in plain words, or gave no answer.
+        """
+        txid = parse_transaction(transaction).txid
+        limits = [] if max_fee_rate is None else [_btc_per_kvb(max_fee_rate)]
+        try:
+            self.rpc.call("sendrawtransaction", transaction.hex(), *limits)
+        except NodeRefusedError as error:
+            if words.is_already_known(error.text):
+                return txid
+            if words.may_be_mined(error.text) and self.confirmations(txid) is not None:
+                return txid
+            if error.code not in _REJECTED:
+                raise
+            refusal = words.explain(error.text)
+            raise NodeError(f"the node refused the transaction: {refusal.message}", hint=refusal.hint) from error
+        return txid
+
+    def in_mempool(self, txid: str) -> bool:
+        """Whether the node's mempool holds a transaction. Raises NodeError without an answer."""
+        try:
+            self.rpc.call("getmempoolentry", txid)
+        except NodeRefusedError as error:
+            if error.code in _NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def confirmations(self, txid: str) -> int | None:
+        """How deep a transaction is: 0 in the mempool, None when this node does not know it.
+
+        Asks mempool, index, wallets and the coins that the transaction made; a transaction of strangers whose
+        outputs are all spent is unknown to a node without -txindex.
+
+        Raises:
+            NodeError: No answer.
+        """
+        if self.in_mempool(txid):
+            return 0
+        wallets = [self.rpc.for_wallet(name) for name in self._loaded_wallets()]
+        answers = [
+            *self.rpc.batch([("getrawtransaction", [txid, True])]),
+            *(answer for wallet in wallets for answer in wallet.batch([("gettransaction", [txid])])),
+            *self.rpc.batch([("gettxout", [txid, index, False]) for index in range(8)]),
+        ]
+        depths = [int(answer.get("confirmations", 0)) for answer in answers if isinstance(answer, dict)]
+        return next((depth for depth in depths if depth > 0), None)
+
+    # -- wallets
+
+    def ensure_watch_wallet(
+        self, wallet: Wallet, *, rescan: bool = False, progress: watch.Progress | None = None
+    ) -> WatchWallet:
+        """The node's watch-only wallet for an agreed wallet, made and scanned when it is not there; see `watch`."""
+        return watch.ensure(self.rpc, wallet, name=self.settings.wallet, rescan=rescan, progress=progress)
+
+    def process_psbt(self, wallet: str, psbt: bytes) -> bytes:
+        """Let a wallet of the node sign a PSBT (`walletprocesspsbt`, SIGHASH_ALL, not finalized).
+
+        Args:
+            wallet: The node wallet's name; loaded when it is not.
+            psbt: Binary, version 0.
+
+        Returns:
+            The PSBT as the node returned it, binary: material to verify, like any signer's answer.
+
+        Raises:
+            NodeError: No answer, no such wallet, or it is locked.
+        """
+        rpc = watch.open_wallet(self.rpc, wallet)
+        text = base64.b64encode(psbt).decode("ascii")
+        answer = rpc.call(
+            "walletprocesspsbt", psbt=text, sign=True, sighashtype="ALL", bip32derivs=True, finalize=False
+        )
+        try:
+            return base64.b64decode(answer["psbt"], validate=True)
+        except (KeyError, TypeError, binascii.Error) as error:
+            raise NodeError("the node's answer to walletprocesspsbt holds no PSBT") from error
+
+    def _loaded_wallets(self) -> list[str]:
+        """The loaded wallets; none on a node that is built or run without."""
+        try:
+            return [str(name) for name in self.rpc.call("listwallets")]
+        except NodeRefusedError as error:
+            if error.code == RPCErrorCode.METHOD_NOT_FOUND:
+                return []
+            raise
+
+
+def _display(outpoint: OutPoint) -> str:
+    """The txid as people and nodes write it."""
+    return outpoint.txid[::-1].hex()
+
+
+def _checked(outpoints: Sequence[OutPoint], answers: Sequence[Any]) -> dict[OutPoint, bytes]:
+    """The answers that are transactions, each compared with the txid that was asked for.
+
+    Raises:
+        NodeError: Another transaction, or none at all.
+    """
+    found = {}
+    for outpoint, answer in zip(outpoints, answers, strict=True):
+        if not isinstance(answer, str):
+            continue
+        try:
+            transaction = parse_transaction(bytes.fromhex(answer))
+        except (InputError, ValueError) as error:
+            raise NodeError(f"the node gave something else for transaction {_display(outpoint)}: {error}") from error
+        if transaction.txid_bytes != outpoint.txid:
+            raise NodeError(f"the node gave transaction {transaction.txid} for {_display(outpoint)}")
+        found[outpoint] = transaction.serialize(witness=False)
+    return found
+
+
+def _network(chain: str, genesis: str, challenge: str | None) -> Network:
+    """The network of a node, by name, genesis block and signet challenge together (THREATS C11, M5)."""
+    for network in Network:
+        if network.core_name == chain and network.genesis_hash == genesis:
+            break
+    else:
+        raise UsageError(
+            f"the node is on a chain that wormsig does not know: {chain}, genesis block {genesis}",
+            hint="mainnet, testnet3, testnet4, signet and regtest are known",
+        )
+    if network is Network.SIGNET:
+        try:
+            own = magic_from_signet_challenge(challenge or "") == magic_from_chain("signet")
+        except ValueError:
+            own = False
+        if not own:
+            raise UsageError("the node is on a signet of its own, not on the public one")
+    return network
+
+
+def _btc_per_kvb(rate: Fraction) -> Decimal:
+    """sat/vB as bitcoind's fee rate limits take it, rounded down to a sat."""
+    sats_per_kvb = rate.numerator * 1000 // rate.denominator
+    btc = Decimal(sats_per_kvb).scaleb(-8).quantize(Decimal("0.00000001"), rounding=ROUND_FLOOR)
+    return min(btc, _HIGHEST_FEE_RATE)

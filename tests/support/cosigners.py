@@ -1,0 +1,61 @@
+"""Cosigners with known regtest keys, and wallets of theirs, for tests that need whole wallets."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from wormsig.bitcoin.keys import ExtendedPrivateKey, KeyOrigin, parse_path
+from wormsig.bitcoin.network import Network
+from wormsig.wallet.model import Wallet, WalletKey
+
+_SCRIPT_STEP = {"wsh": "2h", "sh-wsh": "1h", "sh": "0h"}
+
+
+@dataclass(frozen=True)
+class Cosigner:
+    """A person with a master key that only this test knows (`salt` makes it the test's own)."""
+
+    name: str
+    salt: str = ""
+
+    @property
+    def master(self) -> ExtendedPrivateKey:
+        return ExtendedPrivateKey.from_seed(hashlib.sha256(f"{self.name}/{self.salt}".encode()).digest(), False)
+
+    def key(self, script_type: str = "wsh") -> WalletKey:
+        path = parse_path(f"48h/1h/0h/{_SCRIPT_STEP[script_type]}")
+        account = self.master.derive(path).neuter()
+        return WalletKey(KeyOrigin(self.master.fingerprint, path), account, self.name)
+
+    def private_expression(self, script_type: str = "wsh") -> str:
+        """The account's key with its private half, as it stands in a descriptor."""
+        key = self.key(script_type)
+        return f"[{key.origin}]{self.master.derive(key.origin.path).text()}"
+
+
+def people(count: int, salt: str) -> list[Cosigner]:
+    """alice, bob, carol and further ones, with keys that no other salt gives."""
+    names = ["alice", "bob", "carol", *(f"cosigner{number}" for number in range(4, count + 1))]
+    return [Cosigner(name, salt) for name in names[:count]]
+
+
+def make_wallet(
+    cosigners: list[Cosigner],
+    threshold: int = 2,
+    *,
+    script_type: str = "wsh",
+    is_sorted: bool = True,
+    birth: int | None = None,
+    name: str = "family",
+) -> Wallet:
+    """A regtest wallet of these cosigners."""
+    return Wallet(
+        name=name,
+        network=Network.REGTEST,
+        script_type=script_type,  # type: ignore[arg-type]
+        sorted=is_sorted,
+        threshold=threshold,
+        keys=tuple(person.key(script_type) for person in cosigners),
+        birth=birth,
+    )
