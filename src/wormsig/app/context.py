@@ -96,26 +96,22 @@ def with_previous_transactions(psbt: Psbt, node: Node | None) -> tuple[Psbt, Map
         The PSBT with previous transactions of non-taproot inputs that the node has, and the coins that it could
         confirm with `gettxout`.
     """
-    confirmed: dict[OutPoint, TxOutput] = {}
     if node is None:
-        return psbt, confirmed
+        return psbt, {}
+    lacking = {}
     for index, txin in enumerate(psbt.tx.inputs):
-        if model.previous_tx(psbt, index) is not None:
-            continue
         known = model.witness_utxo(psbt, index)
-        if known is not None and classify(known.script) is ScriptType.TR:
-            continue
-        raw = node.previous_transaction(txin.outpoint.txid_hex)
-        if raw is not None:
-            psbt = updater.with_previous_tx(psbt, index, raw)
-            continue
-        coin = node.unspent(txin.outpoint)
-        if coin is not None:
-            confirmed[txin.outpoint] = coin
-    return psbt, confirmed
+        taproot = known is not None and classify(known.script) is ScriptType.TR
+        if not taproot and model.previous_tx(psbt, index) is None:
+            lacking[index] = txin.outpoint
+    found = node.previous_transactions(lacking.values())
+    for index, outpoint in lacking.items():
+        if outpoint in found:
+            psbt = updater.with_previous_tx(psbt, index, found[outpoint])
+    return psbt, node.unspents(outpoint for outpoint in lacking.values() if outpoint not in found)
 
 
-def prepare(  # noqa: PLR0913  everything a review may know, by name
+def prepare(
     psbt: Psbt,
     wallet: Wallet | None,
     options: ReviewOptions,
