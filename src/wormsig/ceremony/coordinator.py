@@ -324,6 +324,11 @@ def exhausted(state: CoordinatorState) -> bool:
     return shortfall(state) > 0 and all(cosigner.settled for cosigner in state.cosigners.values())
 
 
+def is_over(state: CoordinatorState) -> bool:
+    """Whether the transaction's fate is settled; cosigners may still have to be told."""
+    return state.phase in (Phase.BROADCAST, Phase.KEPT, Phase.CANCELLED)
+
+
 def pending(state: CoordinatorState) -> tuple[Effect, ...]:
     """What is to be done now. Every effect may be performed more than once."""
     if state.phase is Phase.COLLECTING:
@@ -336,7 +341,7 @@ def pending(state: CoordinatorState) -> tuple[Effect, ...]:
     if state.phase is Phase.AGREED:
         assert state.transaction is not None  # noqa: S101  Finalized came before
         return (SubmitTransaction(state.transaction),)
-    if state.phase in (Phase.BROADCAST, Phase.KEPT, Phase.CANCELLED):
+    if is_over(state):
         return tuple(
             TellOutcome(c.name) for c in state.cosigners.values() if not c.told and c.stage is not Stage.WAITING
         )

@@ -216,6 +216,11 @@ def pending(state: CosignerState) -> Effect | None:
             return None
 
 
+def is_over(state: CosignerState) -> bool:
+    """Whether nothing is left to do on this side."""
+    return state.phase in (Phase.OVER, Phase.DECLINE_TOLD)
+
+
 # -- decide ------------------------------------------------------------------------------------------------------------
 
 
