@@ -180,7 +180,6 @@ def script_of(address: str, network: Network) -> bytes:
     text = address.strip()
     if not 1 <= len(text) <= 90 or not text.isascii() or not text.isalnum():
         raise InputError("not an address")
-    prefix = text.lower().rpartition("1")[0]
-    if prefix in {network.hrp for network in Network}:
+    if text.lower().startswith(tuple(f"{network.hrp}1" for network in Network)):
         return _script_of_bech32(text, network)
     return _script_of_base58(text, network)
