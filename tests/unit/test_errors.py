@@ -36,14 +36,14 @@ def test_an_unforeseen_kind_counts_as_a_bug():
     assert WormsigError("x").exit_code is ExitCode.BUG
 
 
-def test_the_tree_stands_in_errors_py_alone():
-    names = "|".join(["WormsigError", *(kind.__name__ for kind in tree() if kind.__module__ == errors.__name__)])
+def test_exit_codes_are_given_in_errors_py_alone():
+    # A room may refine an error with what it knows; what a script sees of it is decided in one place.
     elsewhere = [
-        f"{path.relative_to(ROOT)}: {line}"
+        f"{path.relative_to(ROOT)}: {line.strip()}"
         for path in sorted((ROOT / "src").rglob("*.py"))
         if path.name != "errors.py"
         for line in path.read_text(encoding="utf-8").splitlines()
-        if re.match(rf"class \w+\((?:.*\b)?(?:{names})\b", line)
+        if re.match(r"    (exit_code|resumable|default_fault)\b.*=", line)
     ]
     assert elsewhere == []
 
