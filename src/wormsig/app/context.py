@@ -146,7 +146,6 @@ def prepare(
         pay_anyway=frozenset(options.pay_anyway),
         other_wallets=others,
         confirmed=confirmed,
-        previously_paid=frozenset(p for before in signed_before for p in before.addresses),
         signed_before=signed_before,
         unattended=unattended,
     )

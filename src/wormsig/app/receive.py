@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
     from wormsig.ceremony.status import Status
     from wormsig.journal.store import Journal
-    from wormsig.node.node import Node
+    from wormsig.node.client import Node
     from wormsig.psbt.model import Psbt
     from wormsig.review.report import Report
     from wormsig.signers.protocol import Signer
@@ -94,14 +94,14 @@ class ReceivePlan:
 
     Attributes:
         review: (PSBT, the coordinator's wallet id) -> the review; blocks while our node answers.
-        signer: Signs what was approved.
+        signer: Gives the signer for the wallet of the review.
         expect_txid: The unsigned transaction's id, when it is known beforehand.
         network: The only network to accept, when it is known beforehand.
         save: Keeps the signed PSBT in a file, before it is sent.
     """
 
     review: Callable[[Psbt, str | None], Reviewed]
-    signer: Signer | None
+    signer: Callable[[Wallet], Signer] | None
     expect_txid: str | None = None
     network: str | None = None
     save: Callable[[Psbt], None] | None = None
@@ -225,7 +225,8 @@ class Cosigner:
             raise UsageError("there is no signer", hint="use --signer key:FILE or core:WALLET")
         self._record(machine.approve(self._state, approved.psbt_sha256, approved.by))
         self._channel.progress(self._state.start.ceremony, "signing")
-        result = await self._unless_over(_awaited(in_thread(self._plan.signer.sign, approved)))
+        signer = self._plan.signer(approved.wallet)
+        result = await self._unless_over(_awaited(in_thread(signer.sign, approved)))
         if result is None:
             return False
         kept = contribution.strip_signatures(result, approved.inputs, approved.psbt)
@@ -322,9 +323,10 @@ class Cosigner:
         if self._node is None:
             return "no-node"
         try:
-            return self._node.whereabouts(txid)
+            depth = self._node.confirmations(txid)
         except NodeError:
             return "unknown"
+        return "unknown" if depth is None else "block" if depth else "mempool"
 
 
 async def _awaited(wait: Any) -> Any:  # noqa: ANN401  any awaitable, as a coroutine

@@ -24,7 +24,7 @@ from wormsig.psbt.limits import MAX_TEXT
 if TYPE_CHECKING:
     from wormsig.bitcoin.tx import Transaction
     from wormsig.journal.store import Journal
-    from wormsig.node.node import Node
+    from wormsig.node.client import Node
     from wormsig.transport.connector import Connector
 
 

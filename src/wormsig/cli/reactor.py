@@ -1,0 +1,71 @@
+"""Runs one coroutine on Twisted's reactor and turns Ctrl-C and SIGTERM into its cancellation.
+
+The reactor's own signal handling ends a program with exit code 0; a script must see 130 or 143. A second signal
+does not wait for goodbyes any more.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from wormsig.cli.failure import TerminatedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
+
+
+def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end.
+
+    Args:
+        main: Gets the reactor, gives the coroutine.
+
+    Returns:
+        What the coroutine returns.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, after the coroutine has cleaned up.
+        TerminatedError: SIGTERM, likewise.
+        Exception: What the coroutine raises.
+    """
+    from twisted.internet import defer, reactor  # noqa: PLC0415  loading the reactor takes a quarter of a second
+    from twisted.python.failure import Failure  # noqa: PLC0415  same
+
+    signals: list[int] = []
+    result: list[Any] = []
+    running: list[defer.Deferred[T]] = []
+
+    def on_signal(signum: int, _frame: object) -> None:
+        if signals:
+            os._exit(128 + signum)
+        signals.append(signum)
+        reactor.callFromThread(running[0].cancel)  # type: ignore[attr-defined]
+
+    def stop(value: Any) -> None:  # noqa: ANN401  the result, or a Failure
+        result.append(value)
+        reactor.stop()  # type: ignore[attr-defined]
+
+    def start() -> None:
+        running.append(defer.ensureDeferred(main(reactor)))
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, on_signal)
+        running[0].addBoth(stop)
+
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    reactor.callWhenRunning(start)  # type: ignore[attr-defined]
+    try:
+        reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+    value = result[0]
+    if signals:
+        raise KeyboardInterrupt if signals[0] == signal.SIGINT else TerminatedError(signals[0])
+    if isinstance(value, Failure):
+        value.raiseException()
+    outcome: T = value
+    return outcome

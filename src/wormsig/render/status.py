@@ -1,0 +1,143 @@
+"""What a running ceremony tells, as lines for a person and as objects for a script. Pure.
+
+Words from a peer or a node are quoted, escaped and cut to length (THREATS C17); names of cosigners are ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from wormsig.ceremony import status as told
+from wormsig.render.sanitize import sanitize
+
+_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+_PROGRESS = {
+    "received": "has the PSBT",
+    "reviewing": "is reviewing",
+    "signing": "is signing",
+    "waiting": "is waiting for the outcome",
+}
+_RESULTS = {
+    "broadcast": "says that it was broadcast",
+    "final": "says that it is complete and kept, not broadcast yet",
+    "not-needed": "says that your signature is not needed: enough others signed",
+    "cancelled": "cancelled",
+    "failed": "says that it failed",
+}
+_SEEN = {
+    "mempool": "your node has it in its mempool",
+    "block": "your node has it in a block",
+    "unknown": "your node does not know it (yet)",
+    "no-node": "you have no node here to check that with",
+}
+
+
+def _quoted(text: str) -> str:
+    return f'"{sanitize(text, 300)}"'
+
+
+def status_object(status: told.Status) -> dict[str, Any]:
+    """A status as the object that `--json` prints: `event`, then the fields of its class."""
+    name = _WORD_START.sub("-", type(status).__name__).lower()
+    return {"event": name, **dataclasses.asdict(status)}
+
+
+def status_line(status: told.Status) -> str:
+    """A status as one line or a few for a person, 80 columns where names allow."""
+    match status:
+        case told.CodeReady() | told.CodeFailed() | told.PeerConnected() | told.PeerLost() | told.PeerProgress():
+            return _about_connection(status)
+        case (
+            told.Joined() | told.PsbtReceived() | told.AnswerSent() | told.DeclineSent() | told.AnswerJudged()
+            | told.OutcomeSeen()
+        ):  # fmt: skip
+            return _about_us(status)
+        case _:
+            return _about_ceremony(status)
+
+
+def _of(cosigner: str, text: str) -> str:
+    return f"  {sanitize(cosigner, 40):<12} {text}"
+
+
+def _about_connection(status: told.Status) -> str:
+    match status:
+        case told.CodeReady(cosigner=who, code=code, replaces=replaces):
+            return _of(who, f"{'new code: ' if replaces else ''}{code}")
+        case told.CodeFailed(cosigner=who, why=why, count=count):
+            return _of(who, f"code used up ({count}): {sanitize(why, 300)}")
+        case told.PeerConnected(cosigner=who, verifier=words):
+            return _of(who, f"connected · verifier: {words}")
+        case told.PeerLost(cosigner=who, why=why):
+            return _of(who, f"lost: {sanitize(why, 300)}")
+        case told.PeerProgress(cosigner=who, state=state):
+            return _of(who, _PROGRESS.get(state, sanitize(state, 40)))
+    raise TypeError(status)
+
+
+def _about_ceremony(status: told.Status) -> str:  # noqa: PLR0911  one line per status
+    match status:
+        case told.Started(ceremony=ceremony, threshold=need, have=have):
+            return f"Ceremony {ceremony[:6]}: {have} of {need} signatures."
+        case told.SignedHere(signer=signer, have=have, need=need):
+            return f"Signed with {sanitize(signer, 80)}: {have} of {need} signatures."
+        case told.PsbtDelivered(cosigner=who):
+            return _of(who, "has the PSBT")
+        case told.SignaturesTaken():
+            return _taken(status)
+        case told.AnswerRefused(cosigner=who, problem=problem):
+            return _of(who, f"answer refused, nothing taken: {_quoted(problem)}")
+        case told.PeerDeclined(cosigner=who, reason=reason):
+            return _of(who, f"declined: {_quoted(reason)}")
+        case told.ThresholdReached(have=have, need=need, vsize=vsize):
+            return f"{have} of {need} signatures, all verified. The transaction is final ({vsize} vB)."
+        case told.NodeAccepts(vsize=vsize):
+            return f"The node accepts the transaction ({vsize} vB)."
+        case told.Broadcast():
+            return "Broadcast; the node has it."
+        case told.OutcomeDelivered(cosigner=who, result=result):
+            return _of(who, f"was told: {result}")
+    raise TypeError(status)
+
+
+def _taken(status: told.SignaturesTaken) -> str:
+    who = status.cosigner
+    if status.new:
+        lines = [_of(who, f"signed: {', '.join(sanitize(key, 60) for key in status.keys)}, verified")]
+    else:
+        lines = [_of(who, "brought nothing new: these signatures were there already")]
+    lines += [_of("", f"not taken: {sanitize(problem, 300)}") for problem in status.problems]
+    lines.append(f"  {status.have} of {status.need} signatures.")
+    return "\n".join(lines)
+
+
+def _about_us(status: told.Status) -> str:
+    match status:
+        case told.Joined(verifier=words):
+            return f"connected · verifier: {words} (compare when asked to)"
+        case told.PsbtReceived(ceremony=ceremony, size=size):
+            return f"The PSBT is here ({size} bytes, ceremony {ceremony[:6]})."
+        case told.AnswerSent():
+            return "Signed and sent; the coordinator has it. Waiting for the outcome …"
+        case told.DeclineSent(reason=reason):
+            return f"The coordinator was told: {_quoted(reason)}"
+        case told.AnswerJudged(accepted=accepted, rejected=rejected, problems=problems):
+            lines = [f"The coordinator took {accepted} signature{'' if accepted == 1 else 's'}."]
+            lines += [f"  {rejected} not taken"] if rejected else []
+            return "\n".join([*lines, *(f"  {_quoted(problem)}" for problem in problems)])
+        case told.OutcomeSeen():
+            return _outcome(status)
+    raise TypeError(status)
+
+
+def _outcome(status: told.OutcomeSeen) -> str:
+    text = f"The coordinator {_RESULTS.get(status.result, 'says ' + sanitize(status.result, 40))}"
+    if status.reason:
+        text += f": {_quoted(status.reason)}"
+    if status.lie:
+        return f"{text}.\nBut the transaction that came with it is not the one that was approved here."
+    if status.txid is not None and status.result in ("broadcast", "not-needed"):
+        text += f"; {_SEEN.get(status.seen, 'your node does not know it')}"
+    return text + "."
