@@ -1,0 +1,403 @@
+"""Letters between two sides that have met: delivered once, acknowledged, and with an end that is always noticed.
+
+The mailbox carries messages in order and encrypted, and says nothing when the other side leaves. On top of it: an
+acknowledgement for each letter, chunks for objects, signs of life, goodbyes, and limits on what a hostile peer can make us
+keep. A letter's meaning is the ceremony's; here only its type, its sender's role and its object are checked.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred
+from twisted.internet.error import TimeoutError as TwistedTimeoutError
+from twisted.internet.task import deferLater
+
+from wormsig.ceremony import messages, wire
+from wormsig.ceremony.messages import MAX_OBJECT, MAX_TEXT, Ack, Bye, Chunk, Compared, Ping, Progress
+from wormsig.errors import PeerError, WormsigError
+from wormsig.transport.codes import verifier_words
+from wormsig.transport.errors import (
+    ChannelClosedError,
+    NotAcknowledgedError,
+    PeerGoneError,
+    RelayRefusedError,
+    VerifierMismatchError,
+)
+from wormsig.transport.library import explain
+from wormsig.transport.notices import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall
+
+    from wormsig.ceremony.messages import Letter, Message, ProgressState
+    from wormsig.transport.hello import PeerInfo
+    from wormsig.transport.library import Link
+    from wormsig.transport.limits import Limits
+
+# What a peer may make us keep: letters that nobody has taken yet, with their objects, and digests of those taken.
+MAX_WAITING = 16
+MAX_WAITING_BYTES = 2 * MAX_OBJECT
+MAX_LETTERS = 4096
+RESUME_HINT = "nothing that was acknowledged is lost; go on with a new code"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A letter from the other side.
+
+    Attributes:
+        letter: The letter.
+        obj: Its object, with the hash that the letter announced.
+        digest: SHA-256 of the letter, hex: what makes it the same letter when it comes again.
+    """
+
+    letter: Letter
+    obj: bytes | None
+    digest: str
+
+
+@dataclass(slots=True)
+class _Incoming:
+    """A letter whose object is on its way."""
+
+    letter: Letter
+    digest: str
+    pieces: wire.Reassembler
+
+
+class Channel:
+    """An encrypted channel to one other side. Made by `Pending.paired`.
+
+    Attributes:
+        peer: What the other side said about itself.
+        verifier: 32 bytes that are the same on both sides exactly when nobody stands between.
+        on_notice: Called with each `Notice`; for status lines.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,  # noqa: ANN401  the reactor has many interfaces and no one type
+        link: Link,
+        *,
+        limits: Limits,
+        peer: PeerInfo,
+        verifier: bytes,
+        verify: bool = False,
+    ) -> None:
+        self.peer = peer
+        self.verifier = verifier
+        self.on_notice: Callable[[Notice], None] = lambda _: None
+        self._reactor = reactor
+        self._link = link
+        self._limits = limits
+        self._failure: WormsigError | None = None
+        self._must_compare = verify or peer.wants_verify
+        self._compared: Deferred[bool] = Deferred()
+        self._sending = DeferredLock()
+        self._acknowledgements: dict[str, list[Deferred[None]]] = {}
+        self._acknowledged_by_peer: set[str] = set()
+        self._incoming: _Incoming | None = None
+        self._inbox: deque[Received] = deque()
+        self._receivers: deque[Deferred[Received]] = deque()
+        self._seen: dict[str, bool] = {}  # digest -> acknowledged
+        self._missed = 0
+        self._last_heard: float = reactor.seconds()
+        self._beat: IDelayedCall = reactor.callLater(limits.heartbeat, self._heartbeat)
+        link.route.observer = self
+        ensureDeferred(self._read())
+
+    # What the application uses.
+
+    @property
+    def must_compare(self) -> bool:
+        """Whether `compare` has to be awaited before any letter: one of the two persons asked for it."""
+        return self._must_compare
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since anything was heard of the other side."""
+        seconds: float = self._reactor.seconds() - self._last_heard
+        return seconds
+
+    def verifier_words(self) -> tuple[str, ...]:
+        """Ten words, 80 bits of the verifier, for two persons to compare."""
+        return verifier_words(self.verifier)
+
+    def derive_key(self, purpose: str, length: int = 32) -> bytes:
+        """A secret that both sides can derive and nobody else, e.g. for resuming.
+
+        Args:
+            purpose: Distinguishes secrets from each other.
+            length: Bytes.
+        """
+        key: bytes = self._link.wormhole.derive_key(f"wormsig/{purpose}", length)
+        return key
+
+    async def compare(self, same: bool) -> None:
+        """Tell whether our person read the same words, and wait for the other person.
+
+        Args:
+            same: What our person said.
+
+        Raises:
+            VerifierMismatchError: One of the two said no. The channel is closed.
+            PeerGoneError: The other side left, or nobody answered within `limits.compare`.
+        """
+        self._check()
+        self._send(Compared(same=same))
+        if not same:
+            self._end(VerifierMismatchError("the verifier words differ", hint="do not go on; use a new code"))
+            self._check()
+        try:
+            await self._compared.addTimeout(self._limits.compare, self._reactor)
+        except TwistedTimeoutError:
+            self._end(PeerGoneError("the other person did not compare the words in time", hint=RESUME_HINT))
+            self._check()
+        self._must_compare = False
+
+    async def deliver(self, letter: Letter, obj: bytes | None = None) -> None:
+        """Send a letter, and its object, and wait until the other side has journalled them.
+
+        Delivering the same letter again is harmless: it is the same by its digest.
+
+        Args:
+            letter: Any letter but `Progress`.
+            obj: The bytes of the letter's `ObjectRef`, when it has one.
+
+        Raises:
+            InputError: The letter breaks its own type's limits.
+            NotAcknowledgedError: The other side is there, but did not acknowledge within `limits.delivery`.
+            PeerGoneError: The other side left or fell silent.
+            PeerError: The other side sent garbage meanwhile.
+            ChannelClosedError: `close` was called.
+        """
+        self._check()
+        if messages.object_of(letter) != (None if obj is None else wire.reference(obj)):
+            raise TypeError("the object is not the one that the letter announces")
+        digest = wire.digest(letter)
+        if digest in self._acknowledged_by_peer:
+            return
+        acknowledged: Deferred[None] = Deferred()
+        if digest not in self._acknowledgements:
+            data = wire.encode(letter)
+            self._acknowledgements[digest] = [acknowledged]
+            ensureDeferred(self._transmit(data, obj))
+        else:
+            self._acknowledgements[digest].append(acknowledged)
+        try:
+            await acknowledged.addTimeout(self._limits.delivery(len(obj or b"")), self._reactor)
+        except TwistedTimeoutError:
+            raise NotAcknowledgedError(
+                "the other side is there, but did not take the message in time", hint=RESUME_HINT
+            ) from None
+
+    async def receive(self) -> Received:
+        """The next letter. Ends when the other side leaves or falls silent; cancel it for a limit of your own.
+
+        Raises:
+            PeerGoneError: The other side left or fell silent.
+            PeerError: The other side sent garbage, or more than it may.
+            TransportError: The relay, or this side, ended the channel.
+        """
+        if self._inbox:
+            return self._inbox.popleft()
+        self._check()
+        receiver: Deferred[Received] = Deferred()
+        self._receivers.append(receiver)
+        return await receiver
+
+    def acknowledge(self, received: Received) -> None:
+        """Tell the other side that a letter is kept here for good. To be called once it is journalled."""
+        if isinstance(received.letter, Progress):
+            return
+        self._seen[received.digest] = True
+        self._send(Ack(of=received.digest))
+
+    def progress(self, ceremony: str, state: ProgressState) -> None:
+        """Tell the other side what happens here, without waiting and without certainty."""
+        self._send(Progress(ceremony=ceremony, state=state))
+
+    async def close(self, reason: str = "") -> None:
+        """Say goodbye. What was sent before arrives. Never fails, never takes longer than `limits.close`.
+
+        Args:
+            reason: Words for the other person.
+        """
+        if self._failure is None:
+            self._end(ChannelClosedError("this side closed the channel"), goodbye=reason)
+        await self._link.close(self._limits.close)
+
+    # Outgoing.
+
+    def _send(self, message: Message) -> None:
+        if self._failure is None:
+            self._link.wormhole.send_message(wire.encode(message))
+
+    async def _transmit(self, letter: bytes, obj: bytes | None) -> None:
+        """A letter and its chunks, with nothing but acknowledgements and signs of life between them."""
+        if self._must_compare:
+            raise RuntimeError("a letter before the verifier was compared")
+        async with self._sending:
+            if self._failure is None:
+                self._link.wormhole.send_message(letter)
+            for chunk in wire.chunks(obj or b""):
+                await deferLater(self._reactor, 0)  # other cosigners' messages get their turn
+                self._send(chunk)
+
+    def _heartbeat(self) -> None:
+        # Counted in beats, not by the clock: a laptop that slept for an hour has missed one.
+        self._missed += 1
+        missed = self._missed * self._limits.heartbeat
+        if missed > self._limits.silence:
+            minutes = max(1, round(self.quiet_for / 60))
+            self._end(PeerGoneError(f"no sign of the other side for {minutes} min", hint=RESUME_HINT))
+            return
+        if missed > self._limits.quiet:
+            self.on_notice(Notice.QUIET)
+        self._send(Ping())
+        self._beat = self._reactor.callLater(self._limits.heartbeat, self._heartbeat)
+
+    # Incoming.
+
+    async def _read(self) -> None:
+        try:
+            while self._failure is None:
+                data = await self._link.wormhole.get_message()
+                if self._missed * self._limits.heartbeat > self._limits.quiet:
+                    self.on_notice(Notice.HEARD)
+                self._missed = 0
+                self._last_heard = self._reactor.seconds()
+                if self._failure is None:
+                    self._take(wire.decode(data))
+        except PeerError as error:
+            self._end(error, goodbye="your side sent something that is not part of the protocol")
+        except Exception as error:  # noqa: BLE001  whatever the library raises becomes one of ours
+            self._end(explain(error, paired=True))
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Ping():
+                pass
+            case Ack():
+                self._acknowledged_by_peer.add(message.of)
+                for acknowledged in self._acknowledgements.pop(message.of, ()):
+                    _fire(acknowledged, None)
+            case Bye():
+                said = f": {message.reason}" if message.reason else ""
+                self._end(PeerGoneError(f"the other side left{said}", hint=RESUME_HINT, left=message.reason))
+            case Compared():
+                self._take_comparison(same=message.same)
+            case Chunk():
+                self._take_chunk(message)
+            case _:
+                self._take_letter(message)
+
+    def _take_comparison(self, *, same: bool) -> None:
+        if self._compared.called:
+            raise PeerError("the other side compared the verifier twice")
+        if same:
+            self._compared.callback(True)
+        else:
+            self._end(VerifierMismatchError("the other person read other words", hint="do not go on; use a new code"))
+
+    def _take_letter(self, letter: Letter) -> None:
+        if not self._compared.called and self._must_compare:
+            raise PeerError("the other side sent a letter before the verifier was compared")
+        if messages.sender_of(letter) != self.peer.role:
+            raise PeerError(f"a {self.peer.role} sent what only the other role may send")
+        digest = wire.digest(letter)
+        if isinstance(letter, Progress):
+            if self._inbox and isinstance(self._inbox[-1].letter, Progress):
+                self._inbox.pop()  # only the latest counts
+            self._hand_over(Received(letter, None, digest))
+            return
+        if self._incoming is not None:
+            raise PeerError("the other side sent a letter before the object of the last one was complete")
+        ref = messages.object_of(letter)
+        if ref is None:
+            self._arrived(letter, None, digest)
+        else:
+            self._incoming = _Incoming(letter, digest, wire.Reassembler(ref))
+
+    def _take_chunk(self, chunk: Chunk) -> None:
+        if self._incoming is None:
+            raise PeerError("the other side sent a piece of an object that it did not announce")
+        obj = self._incoming.pieces.feed(chunk)
+        if obj is not None:
+            incoming, self._incoming = self._incoming, None
+            self._arrived(incoming.letter, obj, incoming.digest)
+
+    def _arrived(self, letter: Letter, obj: bytes | None, digest: str) -> None:
+        """A letter is complete: hand it over, unless it was handed over before."""
+        if digest in self._seen:
+            if self._seen[digest]:
+                self._send(Ack(of=digest))
+            return
+        waiting = sum(len(received.obj or b"") for received in self._inbox)
+        if len(self._inbox) >= MAX_WAITING or waiting > MAX_WAITING_BYTES or len(self._seen) >= MAX_LETTERS:
+            raise PeerError("the other side sends more than it may")
+        self._seen[digest] = False
+        self._hand_over(Received(letter, obj, digest))
+
+    def _hand_over(self, received: Received) -> None:
+        while self._receivers:
+            receiver = self._receivers.popleft()
+            if not receiver.called:  # else it was cancelled
+                receiver.callback(received)
+                return
+        self._inbox.append(received)
+
+    def _end(self, error: WormsigError, *, goodbye: str | None = None) -> None:
+        """The first end wins: tell everybody who waits, and let the connection go."""
+        if self._failure is not None:
+            return
+        if goodbye is not None:
+            self._send(Bye(reason=goodbye[:MAX_TEXT]))
+        self._failure = error
+        if self._beat.active():
+            self._beat.cancel()
+        waiting: list[Deferred[Any]] = [*self._receivers, self._compared]
+        waiting += [deferred for several in self._acknowledgements.values() for deferred in several]
+        self._receivers.clear()
+        self._acknowledgements.clear()
+        self._incoming = None
+        self._compared.addErrback(lambda _: None) if not self._compared.called else None
+        for deferred in waiting:
+            if not deferred.called:
+                deferred.errback(error)
+        self._link.close(self._limits.close)
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    # What the route tells (RouteObserver).
+
+    def relay_up(self) -> None:
+        """The library reconnected, and sends what the relay did not confirm."""
+        self.on_notice(Notice.RELAY_UP)
+
+    def relay_down(self) -> None:
+        """The library reconnects by itself."""
+        if self._failure is None:
+            self.on_notice(Notice.RELAY_DOWN)
+
+    def mailbox_message(self, sides: int) -> None:
+        """Watched before pairing only."""
+
+    def broke(self, error: Exception, *, message: bool) -> None:
+        """Something that the library cannot read."""
+        if message:
+            self._end(explain(error, paired=True))
+        else:
+            self._end(RelayRefusedError(f"the relay sent something that is not its protocol: {error!r:.100}"))
+
+
+def _fire(deferred: Deferred[None], result: None) -> None:
+    if not deferred.called:
+        deferred.callback(result)

@@ -1,0 +1,336 @@
+"""The magic-wormhole library, held at arm's length: the one place that knows how it is built.
+
+The library gives no say over its connection to the relay, except that whoever provides Tor makes the endpoint.
+`Route` uses that: it is asked for an endpoint, and puts limits on the WebSocket (THREATS R10), watches for what the
+library does not tell (docs/adr/0005), and can let go of a relay that is gone. No policy here; what to make of the
+events is decided by `connector` and `channel`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import TimeoutError as TwistedTimeoutError
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from wormhole import create
+from wormhole._interfaces import ITiming, ITorManager
+from wormhole._rendezvous import WSClient
+from wormhole.errors import (
+    LonelyError,
+    ServerConnectionError,
+    ServerError,
+    WelcomeError,
+    WormholeClosed,
+    WrongPasswordError,
+)
+from zope.interface import implementer  # type: ignore[import-untyped]  # it has no annotations
+
+from wormsig.ceremony.wire import MAX_PADDED
+from wormsig.errors import PeerError, UsageError, WormsigError
+from wormsig.transport.errors import (
+    ChannelClosedError,
+    CrowdedError,
+    RelayRefusedError,
+    RelayUnreachableError,
+    TamperedError,
+    WrongCodeError,
+)
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IAddress
+
+PUBLIC_RELAY = "ws://relay.magic-wormhole.io:4000/v1"
+APPID = "wormsig/1"
+# A message of ours, encrypted (+40), in hex, in the relay's JSON frame.
+RELAY_HINT = "check the network and --relay-url"
+MAX_FRAME = 2 * (MAX_PADDED + 40) + 2000
+
+log = Logger()
+
+
+class RouteObserver(Protocol):
+    """Who wants to know what happens on a route."""
+
+    def relay_up(self) -> None:
+        """A connection to the relay stands, the first or a later one."""
+
+    def relay_down(self) -> None:
+        """A connection that stood was lost; the library reconnects by itself."""
+
+    def mailbox_message(self, sides: int) -> None:
+        """The relay passed a message on.
+
+        Args:
+            sides: How many sides have been seen in this mailbox so far, ours included.
+        """
+
+    def broke(self, error: Exception, *, message: bool) -> None:
+        """The library choked.
+
+        Args:
+            error: On what.
+            message: It was a message from the mailbox, so made by somebody who knows the nameplate; else the relay's.
+        """
+
+
+@implementer(ITiming)
+class NoTiming:
+    """Keeps nothing. The library's default keeps every message in memory for ever."""
+
+    def add(self, name: str, when: float | None = None, **details: Any) -> NoTiming:  # noqa: ARG002, ANN401
+        """Begin an event."""
+        return self
+
+    def detail(self, **details: Any) -> None:  # noqa: ANN401  the library's signature
+        """Describe the event."""
+
+    def finish(self, when: float | None = None, **details: Any) -> None:  # noqa: ANN401  the library's signature
+        """End the event."""
+
+    def write(self, fn: str, stderr: Any) -> None:  # noqa: ANN401  the library's signature
+        """Write nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+
+class Client(WSClient):  # type: ignore[misc]  # the library has no annotations
+    """The library's WebSocket client, which prints tracebacks to standard output; this one reports them."""
+
+    def onOpen(self, *args: Any) -> None:  # noqa: N802, ANN401  autobahn's name
+        """The relay answered."""
+        self.factory.route.opened(self)
+        super().onOpen(*args)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803  autobahn's names
+        """The relay sent something."""
+        route: Route = self.factory.route
+        if isBinary:
+            self.sendClose(1003)
+            return
+        route.saw(payload)
+        try:
+            self._RC.ws_message(payload)
+        except Exception as error:  # noqa: BLE001  whatever the library does not expect
+            log.debug("unexpected message from the relay: {error!r}", error=error)
+            route.choked(payload, error)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803  autobahn's
+        """The connection is gone."""
+        route: Route = self.factory.route
+        if self.wasMaxMessagePayloadSizeExceeded or self.wasMaxFramePayloadSizeExceeded:
+            route.choked(b"", ValueError("a message is longer than the protocol allows"))
+        super().onClose(wasClean, code, reason)
+        route.closed(self)
+
+
+class _Endpoint:
+    """A client endpoint that prepares the library's WebSocket factory."""
+
+    def __init__(self, endpoint: Any, route: Route) -> None:  # noqa: ANN401  IStreamClientEndpoint
+        self._endpoint = endpoint
+        self._route = route
+
+    def connect(self, factory: Any) -> Deferred[Any]:  # noqa: ANN401  IProtocolFactory
+        """Connect, unless the route was given up: then wait for ever, which keeps the library from retrying."""
+        if self._route.given_up:
+            return Deferred()
+        address: IAddress | None = None
+        ours = factory.buildProtocol(address).factory  # ClientService hands out a proxy; this is what it stands for
+        ours.protocol = Client
+        ours.route = self._route
+        ours.setProtocolOptions(maxFramePayloadSize=MAX_FRAME, maxMessagePayloadSize=MAX_FRAME, openHandshakeTimeout=20)
+        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        return connecting
+
+
+@implementer(ITorManager)
+class Route:
+    """How one wormhole reaches its relay, and what is seen on the way.
+
+    Args:
+        reactor: The reactor.
+        observer: Who wants to know.
+        tor: An object with `stream_via(host, port, tls)`, as `wormhole.tor_manager.get_tor` makes it; None: directly.
+    """
+
+    def __init__(self, reactor: Any, observer: RouteObserver, tor: Any = None) -> None:  # noqa: ANN401
+        self._reactor = reactor
+        self.observer = observer
+        self._tor = tor
+        self._client: Client | None = None
+        self._sides: set[str] = set()
+        self.given_up = False
+        self.watching = True  # reads every message; switched off once there is a channel
+
+    def stream_via(self, host: str, port: int, tls: bool = False) -> _Endpoint:
+        """The library asks for its connection to the relay."""
+        if self._tor is not None:
+            return _Endpoint(self._tor.stream_via(host, port, tls=tls), self)
+        endpoint: Any = HostnameEndpoint(self._reactor, host, port)
+        return _Endpoint(wrapClientTLS(optionsForClientTLS(host), endpoint) if tls else endpoint, self)
+
+    def give_up(self) -> None:
+        """Drop the connection at once, and never connect again."""
+        self.given_up = True
+        if self._client is not None:
+            self._client.dropConnection(abort=True)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the relay is there at this moment."""
+        return self._client is not None
+
+    def opened(self, client: Client) -> None:
+        """A connection stands."""
+        self._client = client
+        self.observer.relay_up()
+
+    def closed(self, client: Client) -> None:
+        """A connection is gone, or never stood."""
+        if self._client is client:
+            self._client = None
+            self.observer.relay_down()
+
+    def saw(self, payload: bytes) -> None:
+        """Look at a message from the relay, before pairing only: who is in the mailbox, and is it still there?"""
+        if not self.watching:
+            return
+        message = _fields(payload)
+        if message.get("type") == "message":
+            self._sides.add(str(message.get("side"))[:100])
+            self.observer.mailbox_message(len(self._sides))
+
+    def choked(self, payload: bytes, error: Exception) -> None:
+        """The library could not read something."""
+        self.observer.broke(error, message=not payload or _fields(payload).get("type") == "message")
+
+
+def _fields(payload: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def explain(error: BaseException, *, paired: bool) -> WormsigError:
+    """An exception of the library, or of what it choked on, as one of ours.
+
+    Args:
+        error: What the library raised.
+        paired: Whether the key was agreed; before that anybody with the nameplate could have caused it.
+    """
+    if isinstance(error, WormsigError):
+        return error
+    if isinstance(error, WrongPasswordError):
+        if paired:
+            return TamperedError("a message was changed on its way", hint="use another relay, or --tor")
+        return WrongCodeError(
+            "the code was wrong: one of you mistyped it, or somebody else guessed",
+            hint="a code works once; a new one is needed",
+        )
+    if isinstance(error, ServerError):
+        if error.args and error.args[0] == "crowded":
+            return CrowdedError(
+                "two others are using this code already", hint="a new code is needed; was it told to anybody else?"
+            )
+        return RelayRefusedError(f"the relay said: {str(error)[:200]}")
+    if isinstance(error, WelcomeError):
+        return RelayRefusedError(f"the relay turned us away: {str(error)[:200]}")
+    if isinstance(error, ServerConnectionError):
+        return RelayUnreachableError(f"the relay {error.url} cannot be reached: {reason_of(error)}", hint=RELAY_HINT)
+    if isinstance(error, WormholeClosed | LonelyError | CancelledError):
+        return ChannelClosedError("this side closed the connection")
+    if paired:
+        return PeerError("the other side sent something that is not a message")
+    return WrongCodeError(
+        "somebody answered to the code with something that is not a handshake",
+        hint="a code works once; a new one is needed",
+    )
+
+
+def reason_of(error: ServerConnectionError) -> str:
+    """Why a connection failed, in the words of Twisted, on one line."""
+    reason = error.reason
+    words = reason.getErrorMessage() if isinstance(reason, Failure) else str(reason)
+    return " ".join(words.split())[:200].rstrip(".")
+
+
+class Link:
+    """One wormhole and its route, with an end that always comes.
+
+    Args:
+        reactor: The reactor.
+        relay_url: `ws://…` or `wss://…`.
+        observer: Who wants to know what happens on the route.
+        versions: The application version dict.
+        appid: The application id; `wormsig/1` except for resumed channels.
+        tor: See `Route`.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,  # noqa: ANN401  IReactorTime & IReactorTCP
+        relay_url: str,
+        observer: RouteObserver,
+        versions: dict[str, Any],
+        *,
+        appid: str = APPID,
+        tor: Any = None,  # noqa: ANN401  ITorManager
+    ) -> None:
+        self._reactor = reactor
+        self.route = Route(reactor, observer, tor)
+        self.wormhole = create(appid, relay_url, reactor, versions=versions, tor=self.route, timing=NoTiming())
+        self._clean: bool | None = None
+        self._waiting: list[Deferred[bool]] = []
+
+    def close(self, limit: float) -> Deferred[bool]:
+        """Say goodbye to the relay, or stop after `limit` seconds whatever the relay does. Never fails.
+
+        Returns:
+            Fires with whether the relay confirmed, so that whatever was sent before is there.
+        """
+        done: Deferred[bool] = Deferred()
+        if self._clean is not None:
+            done.callback(self._clean)
+            return done
+        self._waiting.append(done)
+        if len(self._waiting) == 1:
+            closing: Deferred[Any] = self.wormhole.close()
+            closing.addTimeout(limit, self._reactor)
+            closing.addBoth(self._closed)
+        return done
+
+    def _closed(self, result: object) -> None:
+        # The library reports how the wormhole ended (LonelyError, …) as a failure of close: it closed all the same.
+        self._clean = not (isinstance(result, Failure) and isinstance(result.value, TwistedTimeoutError))
+        self.route.give_up()
+        for done in self._waiting:
+            if not done.called:
+                done.callback(self._clean)
+
+
+def check_relay_url(url: str) -> str:
+    """A relay's address, checked.
+
+    Raises:
+        UsageError: Not `ws://host:port/path` or `wss://…`.
+    """
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"ws", "wss"} and bool(parts.hostname) and not parts.fragment and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError("this is not a relay's address", hint=f"it looks like {PUBLIC_RELAY}, or wss://…")
+    return url

@@ -1,0 +1,45 @@
+"""Every time limit of the transport, in one value. Seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time limits in seconds; tests shorten them.
+
+    Attributes:
+        connect: For the relay to answer, retries included.
+        pairing: For somebody to use a code that this side made.
+        entry: For the other side to be there when this side enters a code that it was told.
+        handshake: From the first sign of the other side to an agreed key.
+        replay: For the relay to show the mailbox again after a reconnection, before pairing.
+        heartbeat: Between two signs of life of ours.
+        quiet: After this the person is told that there is no sign of the other side.
+        silence: After this the other side is gone. A sleeping laptop should fit in: the relay keeps a mailbox as long
+            as one side is connected, and a peer that wakes up goes on.
+        acknowledge: For the other side to journal a letter; transfer time comes on top.
+        slowest: Bytes per second below which a transfer counts as stuck.
+        compare: For the other person to compare the verifier words.
+        close: For a goodbye. After that the connection is dropped.
+    """
+
+    connect: float = 20.0
+    pairing: float = 24 * HOUR
+    entry: float = 300.0
+    handshake: float = 60.0
+    replay: float = 20.0
+    heartbeat: float = 60.0
+    quiet: float = 180.0
+    silence: float = 1800.0
+    acknowledge: float = 120.0
+    slowest: float = 8000.0
+    compare: float = 1800.0
+    close: float = 5.0
+
+    def delivery(self, size: int) -> float:
+        """For a letter and an object of `size` bytes to arrive and be acknowledged."""
+        return self.acknowledge + size / self.slowest
