@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import _ctypes
+import hashlib
+import subprocess
+import sys
+import threading
+
+import pytest
+from bitcointx.core.key import CKey, CPubKey
+
+from wormsig.bitcoin import secp
+from wormsig.bitcoin.der import HALF_ORDER, ORDER
+from wormsig.errors import InputError, UsageError
+
+ONE = (1).to_bytes(32, "big")
+G = bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+G_UNCOMPRESSED = bytes.fromhex(
+    "0479be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+    "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8"
+)
+OUT_OF_RANGE = [bytes(32), ORDER.to_bytes(32, "big"), b"\xff" * 32, bytes(31), bytes(33), b""]
+
+
+def digest(number: int) -> bytes:
+    return hashlib.sha256(number.to_bytes(4, "big")).digest()
+
+
+def der(r: int, s: int) -> bytes:
+    def integer(value: int) -> bytes:
+        body = value.to_bytes(value.bit_length() // 8 + 1, "big")
+        return b"\x02" + bytes((len(body),)) + body
+
+    body = integer(r) + integer(s)
+    return b"\x30" + bytes((len(body),)) + body
+
+
+def numbers(signature: bytes) -> tuple[int, int]:
+    length = signature[3]
+    return int.from_bytes(signature[4 : 4 + length], "big"), int.from_bytes(signature[6 + length :], "big")
+
+
+def test_public_keys() -> None:
+    assert secp.pubkey_of(ONE) == G
+    assert secp.is_pubkey(G)
+    assert secp.is_pubkey(G_UNCOMPRESSED)
+    hybrid = b"\x06" + G_UNCOMPRESSED[1:]
+    off_curve = b"\x02" + (5).to_bytes(32, "big")
+    for wrong in (b"", G[:32], G + b"\x00", hybrid, off_curve, G_UNCOMPRESSED[:-1] + b"\x00", b"\x05" + G[1:]):
+        assert not secp.is_pubkey(wrong)
+
+
+@pytest.mark.parametrize("seckey", OUT_OF_RANGE)
+def test_secret_keys_out_of_range(seckey: bytes) -> None:
+    assert not secp.is_seckey(seckey)
+    with pytest.raises(InputError) as caught:
+        secp.pubkey_of(seckey)
+    assert seckey.hex() == "" or seckey.hex() not in str(caught.value)
+    with pytest.raises(InputError):
+        secp.ecdsa_sign(seckey, digest(1))
+
+
+def test_signatures_verify_and_have_a_low_r() -> None:
+    for number in range(1, 60):
+        seckey = digest(number + 1000)
+        signature = secp.ecdsa_sign(seckey, digest(number))
+        assert secp.ecdsa_form(signature) is None
+        assert len(signature) <= 70
+        assert numbers(signature)[0] < 1 << 255
+        assert secp.ecdsa_verify(secp.pubkey_of(seckey), digest(number), signature)
+        assert not secp.ecdsa_verify(secp.pubkey_of(seckey), digest(number + 1), signature)
+        assert not secp.ecdsa_verify(G, digest(number), signature)
+
+
+def test_signing_is_deterministic_and_wants_32_bytes() -> None:
+    assert secp.ecdsa_sign(ONE, digest(1)) == secp.ecdsa_sign(ONE, digest(1))
+    for wrong in (b"", digest(1)[:31], digest(1) + b"\x00"):
+        with pytest.raises(InputError):
+            secp.ecdsa_sign(ONE, wrong)
+        assert not secp.ecdsa_verify(G, wrong, secp.ecdsa_sign(ONE, digest(1)))
+
+
+def test_core_grinds_the_same_way() -> None:
+    """bitcointx's own port of Core's loop, over the same library."""
+    secp.equip_bitcointx()
+    for number in range(20):
+        assert CKey(ONE).sign(digest(number)) == secp.ecdsa_sign(ONE, digest(number))
+
+
+def test_high_s_is_refused_though_the_curve_equation_holds() -> None:
+    secp.equip_bitcointx()
+    r, s = numbers(secp.ecdsa_sign(ONE, digest(1)))
+    high = der(r, ORDER - s)
+    assert CPubKey(G).verify(digest(1), high)
+    assert not secp.ecdsa_verify(G, digest(1), high)
+    assert secp.ecdsa_form(high) == "high S"
+
+
+def test_form() -> None:
+    good = secp.ecdsa_sign(ONE, digest(1))
+    r, s = numbers(good)
+    assert der(r, s) == good
+    body = good[2:]
+    padded = b"\x02" + bytes((good[3] + 1,)) + b"\x00" + good[4:]
+    wrong = {
+        b"": "not strict DER",
+        good[:-1]: "not strict DER",
+        good + b"\x01": "not strict DER",
+        b"\x31" + good[1:]: "not strict DER",
+        b"\x30\x81" + good[1:]: "not strict DER",
+        b"\x30" + bytes((len(body) + 1,)) + body: "not strict DER",
+        b"\x30" + bytes((len(padded),)) + padded: "not strict DER",
+        bytes.fromhex("3006020100020101"): "out of range",
+        bytes.fromhex("3006020181020101"): "not strict DER",  # negative
+        bytes.fromhex("300602010102017f")[:-3] + b"\x02\x00\x7f": "not strict DER",
+        der(ORDER, s): "out of range",
+        der(r, ORDER): "out of range",
+        der(r, HALF_ORDER + 1): "high S",
+    }
+    for signature, form in wrong.items():
+        assert secp.ecdsa_form(signature) == form, signature.hex()
+        assert not secp.ecdsa_verify(G, digest(1), signature)
+    assert secp.ecdsa_form(der(r, HALF_ORDER)) is None
+
+
+def test_uncompressed_keys_verify() -> None:
+    assert secp.ecdsa_verify(G_UNCOMPRESSED, digest(1), secp.ecdsa_sign(ONE, digest(1)))
+
+
+@pytest.mark.parametrize("count", [0, 1, 47, 48, 101])
+def test_batches_answer_in_order(count: int) -> None:
+    items = []
+    for number in range(count):
+        signature = secp.ecdsa_sign(ONE, digest(number))
+        items.append((G, digest(number + (number % 7 == 3)), signature))
+    assert secp.verify_batch(items) == [number % 7 != 3 for number in range(count)]
+
+
+def test_batches_refuse_garbage_without_raising() -> None:
+    items = [(b"", b"", b""), (G, digest(1), b"\xff" * 100), (bytes(33), digest(1), b"\x30")] * 20
+    assert secp.verify_batch(items) == [False] * 60
+
+
+def test_tweaks_agree_between_public_and_private() -> None:
+    for number in range(1, 10):
+        seckey, tweak = digest(number), digest(number + 100)
+        child = secp.seckey_tweak_add(seckey, tweak)
+        assert child is not None
+        assert secp.pubkey_tweak_add(secp.pubkey_of(seckey), tweak) == secp.pubkey_of(child)
+
+
+def test_impossible_tweaks() -> None:
+    minus_one = (ORDER - 1).to_bytes(32, "big")
+    assert secp.seckey_tweak_add(ONE, minus_one) is None
+    assert secp.pubkey_tweak_add(G, minus_one) is None
+    for tweak in (b"\xff" * 32, bytes(31), bytes(33)):
+        assert secp.pubkey_tweak_add(G, tweak) is None
+        assert secp.seckey_tweak_add(ONE, tweak) is None
+    assert secp.pubkey_tweak_add(b"\x02" + (5).to_bytes(32, "big"), ONE) is None
+    assert secp.pubkey_tweak_add(b"", ONE) is None
+    assert secp.seckey_tweak_add(b"", ONE) is None
+
+
+def test_many_threads_get_their_own_answers() -> None:
+    expected = {number: secp.ecdsa_sign(ONE, digest(number)) for number in range(40)}
+    failures: list[int] = []
+
+    def work() -> None:
+        for number, signature in expected.items():
+            if secp.ecdsa_sign(ONE, digest(number)) != signature or not secp.ecdsa_verify(G, digest(number), signature):
+                failures.append(number)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_misuse_returns_instead_of_aborting_the_process() -> None:
+    lib = secp._library()
+    blank = bytes(64)
+    assert lib.verify(lib.context, blank, digest(1), blank) == 0
+
+
+def test_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secp, "EXTENSION", "_no_such_extension")
+    with pytest.raises(UsageError, match="btclib-secp256k1 is not installed") as caught:
+        secp.library_path()
+    assert "pip install" in (caught.value.hint or "")
+
+
+def test_library_without_the_symbols_is_refused() -> None:
+    with pytest.raises(UsageError, match="lacks secp256k1_"):
+        secp._Library(_ctypes.__file__)  # a shared library of something else
+
+
+def test_wrong_answers_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secp, "_DOUBLED", G)
+    with pytest.raises(UsageError, match="wrong answers"):
+        secp._check_known_answers(secp._library())
+
+
+def test_importing_loads_neither_the_library_nor_bitcointx() -> None:
+    code = (
+        "import sys\n"
+        "from wormsig.bitcoin import base58, keys, network, script, secp, sighash, tx\n"
+        "assert secp._loaded is None\n"
+        "assert not [name for name in sys.modules if name.startswith(('bitcointx', '_btclib', 'btclib'))]\n"
+        "secp.pubkey_of(bytes(31) + bytes([1]))\n"
+        "assert secp._loaded is not None\n"
+        "assert not [name for name in sys.modules if name.startswith(('bitcointx', '_btclib', 'btclib'))]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_bitcointx_uses_the_same_library() -> None:
+    secp.equip_bitcointx()
+    secp.equip_bitcointx()
+    key = CKey(ONE)
+    assert bytes(key.pub) == G
+    assert key.pub.verify(digest(1), key.sign(digest(1)))
+    assert key.xonly_pub.verify_schnorr(digest(1), key.sign_schnorr_no_tweak(digest(1)))
