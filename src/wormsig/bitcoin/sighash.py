@@ -41,7 +41,7 @@ def sighash_name(sighash_type: int) -> str:
     return f"{base}|ANYONECANPAY" if sighash_type & ANYONECANPAY else base
 
 
-def sighash_type_of(name: str) -> int | None:
+def sighash_type_named(name: str) -> int | None:
     """The inverse of `sighash_name` for the named types; upper or lower case, `+` for `|` allowed; else None."""
     base, plus, rest = name.upper().replace("+", "|").partition("|")
     number = next((number for number, known in _NAMES.items() if known == base), None)

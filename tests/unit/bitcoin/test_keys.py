@@ -90,7 +90,7 @@ def test_second_opinion(seed: bytes, path: list[int], mainnet: bool) -> None:
     with ChainParams("bitcoin" if mainnet else "bitcoin/testnet"):
         other = CCoinExtKey.from_seed(seed)
         for index in path:
-            other = other.child(index)
+            other = other.derive(index)
         assert str(other) == key.text()
         assert str(other.neuter()) == key.neuter().text()
     assert ExtendedPrivateKey.from_text(key.text()) == key

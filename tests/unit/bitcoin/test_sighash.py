@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wormsig.bitcoin import secp
 from wormsig.bitcoin import sighash as sighashes
 from wormsig.bitcoin.script import multisig_script, p2pkh_script
-from wormsig.bitcoin.sighash import Sighasher, sighash_name, sighash_type_of
+from wormsig.bitcoin.sighash import Sighasher, sighash_name, sighash_type_named
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxInput, TxOutput, parse_transaction
 from wormsig.errors import InputError
 
@@ -165,10 +165,10 @@ def test_missing_inputs() -> None:
 )
 def test_names(sighash_type: int, name: str) -> None:
     assert sighash_name(sighash_type) == name
-    assert sighash_type_of(name) == (None if name.startswith("0x") else sighash_type)
+    assert sighash_type_named(name) == (None if name.startswith("0x") else sighash_type)
 
 
 def test_names_as_people_write_them() -> None:
-    assert sighash_type_of("all+anyonecanpay") == 0x81
+    assert sighash_type_named("all+anyonecanpay") == 0x81
     for wrong in ("", "ALL|", "ALL|X", "DEFAULT|ANYONECANPAY", "ANYONECANPAY", "ALL|ANYONECANPAY|"):
-        assert sighash_type_of(wrong) is None
+        assert sighash_type_named(wrong) is None
