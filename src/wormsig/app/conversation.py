@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 from wormsig.app.threads import Changed, first_of, in_thread
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.ceremony import coordinator as machine
-from wormsig.ceremony import messages, status
+from wormsig.ceremony import messages, status, wire
 from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState, Stage
 from wormsig.errors import PeerError, TransportError, WormsigError
 from wormsig.psbt import codec
 from wormsig.psbt.limits import MAX_TEXT
-from wormsig.transport.errors import PairingTimeoutError, RelayUnreachableError
+from wormsig.transport.errors import BurnedCodeError
 
 if TYPE_CHECKING:
     from wormsig.app.session import Session
@@ -67,7 +67,6 @@ class SendPlan:
         wait_all: Wait for every cosigner.
         timeout: Seconds for the whole, None without limit.
         code_length: Words in a new code.
-        verify: Compare verifiers before anything is sent.
     """
 
     ceremony: str
@@ -84,7 +83,6 @@ class SendPlan:
     wait_all: bool = False
     timeout: float | None = None
     code_length: int = 3
-    verify: bool = False
 
     def label(self, pubkey: bytes) -> str:
         """Fingerprint and our name of a key that can sign an input."""
@@ -178,36 +176,31 @@ class Conversation:
     async def _code(self) -> Pending:
         plan, burned = self._table.plan, self._table.state.cosigners[self._name].burned
         if self._fixed is not None:
-            return await self._connector.use_code(self._fixed, verify=plan.verify)
+            return await self._connector.use_code(self._fixed)
         if burned < CODES_BEFORE_ASKING:
-            return await self._connector.allocate(plan.code_length, verify=plan.verify)
+            return await self._connector.allocate(plan.code_length)
         if not await in_thread(self._table.watch.ask_new_code, self._name, burned):
             raise TransportError(
                 f"{burned} codes for {self._name} were used up without a connection; somebody may be guessing",
                 hint="speak with them, and start again with a longer code (-c) and --verify",
             )
-        return await self._connector.allocate(plan.code_length + 1, verify=True)
+        return await self._connector.verifying().allocate(plan.code_length + 1)
 
     async def _paired(self, pending: Pending) -> Channel | None:
         """The channel; None when the code is used up and another one is to be made."""
         try:
             return await pending.paired()
-        except RelayUnreachableError:
-            raise
         except PeerError as error:
             self._misbehaved(error.message)
-        except PairingTimeoutError as error:
-            self._lost(error.message)
+        except BurnedCodeError as error:
+            if error.counts:
+                self._table.record(machine.CodeBurned(self._name, error.message[:MAX_TEXT]))
+                count = self._table.state.cosigners[self._name].burned
+                self._say(status.CodeFailed(self._name, error.message, count))
+            else:
+                self._lost(error.message)
             if self._fixed is not None:
                 raise
-        except TransportError as error:
-            self._table.record(machine.CodeBurned(self._name, error.message[:MAX_TEXT]))
-            count = self._table.state.cosigners[self._name].burned
-            self._say(status.CodeFailed(self._name, error.message, count))
-            if self._fixed is not None:
-                raise
-        finally:
-            await pending.abandon()
         return None
 
     def _misbehaved(self, problem: str) -> None:
@@ -236,7 +229,7 @@ class Conversation:
         """Hand over the PSBT, take the answer, tell the outcome."""
         table, name = self._table, self._name
         table.record(machine.Connected(name))
-        words = channel.verifier_words()
+        words = " ".join(channel.verifier_words())
         self._say(status.PeerConnected(name, words))
         if channel.must_compare:
             await channel.compare(await in_thread(table.watch.compare_verifier, name, words))
@@ -258,7 +251,7 @@ class Conversation:
             wallet=start.wallet,
             threshold=start.threshold,
             total=len(plan.wallet.keys) if plan.wallet else max(start.threshold, len(plan.cosigners)),
-            psbt=messages.reference(data),
+            psbt=wire.reference(data),
             unsigned_txid=plan.psbt.txid,
             sent_at=start.at,
         )
@@ -317,7 +310,7 @@ class Conversation:
             ceremony=self._table.plan.ceremony,
             result=result,
             txid=transaction.txid if transaction else None,
-            transaction=messages.reference(raw) if raw else None,
+            transaction=wire.reference(raw) if raw else None,
             reason=words[:MAX_TEXT],
         )
         await channel.deliver(letter, raw)

@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from twisted.internet import defer
+from twisted.internet.error import TimeoutError as TwistedTimeoutError
+
 from wormsig.app.session import COSIGNER, Session, now
 from wormsig.app.threads import first_of, in_thread
 from wormsig.ceremony import cosigner as machine
-from wormsig.ceremony import messages, status
+from wormsig.ceremony import messages, status, wire
 from wormsig.errors import (
     InputError,
     NodeError,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from wormsig.review.report import Report
     from wormsig.signers.protocol import Signer
     from wormsig.transport.channel import Channel, Received
+    from wormsig.transport.connector import Connector
     from wormsig.wallet.model import Wallet
 
 
@@ -149,9 +153,10 @@ class Cosigner:
             TransportError: The connection ended too early.
         """
         channel, watch = self._channel, self._watch
-        watch.status(status.Joined(channel.verifier_words()))
+        words = " ".join(channel.verifier_words())
+        watch.status(status.Joined(words))
         if channel.must_compare:
-            await channel.compare(await in_thread(watch.compare_verifier, channel.verifier_words()))
+            await channel.compare(await in_thread(watch.compare_verifier, words))
         psbt, wallet_id = await self._proposal()
         channel.progress(self._state.start.ceremony, "reviewing")
         try:
@@ -285,7 +290,7 @@ class Cosigner:
     async def _send_answer(self) -> None:
         effect = machine.pending(self._state)
         assert isinstance(effect, machine.SendAnswer)  # noqa: S101  Signed was just recorded
-        letter = messages.Contribution(self._state.start.ceremony, messages.reference(effect.psbt), "psbt")
+        letter = messages.Contribution(self._state.start.ceremony, wire.reference(effect.psbt), "psbt")
         await self._channel.deliver(letter, effect.psbt)
         self._record(machine.Answered())
         self._watch.status(status.AnswerSent(1))
@@ -346,3 +351,45 @@ def _parsed(raw: bytes) -> Psbt:
         raise
     except WormsigError as error:
         raise PeerError(f"the PSBT that arrived is malformed: {error.message}") from error
+
+
+async def receive_with_code(
+    plan: ReceivePlan,
+    code: str,
+    *,
+    connector: Connector,
+    journal: Journal,
+    node: Node | None,
+    watcher: Watcher,
+    time_limit: float | None = None,
+) -> CosignerState:
+    """Use a code, and run the cosigner's side to its end.
+
+    Args:
+        plan: How to receive.
+        code: As it was typed.
+        connector: Makes the channel.
+        journal: Where the events go.
+        node: Our own node, to see the outcome with.
+        watcher: Who watches and answers questions.
+        time_limit: Seconds for the whole.
+
+    Raises:
+        TransportError: No pairing, the connection ended too early, or time is up.
+        WormsigError: As `Cosigner.run`.
+    """
+
+    async def all_of_it() -> CosignerState:
+        channel = await (await connector.use_code(code)).paired()
+        try:
+            return await Cosigner(plan, journal, channel, node=node, watcher=watcher).run()
+        finally:
+            await channel.close()
+
+    work = defer.ensureDeferred(all_of_it())
+    if time_limit is not None:
+        work.addTimeout(time_limit, connector.reactor)
+    try:
+        return await work
+    except TwistedTimeoutError:
+        raise TransportError("time is up", hint="whatever was signed is kept in the journal") from None

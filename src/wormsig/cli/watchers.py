@@ -54,11 +54,13 @@ class SendWatcher(_Watcher):
     Args:
         console: Where to.
         qr: Show each code as a QR code too.
+        always_broadcast: `--broadcast` was said: nothing to ask.
     """
 
-    def __init__(self, console: Console, *, qr: bool) -> None:
+    def __init__(self, console: Console, *, qr: bool, always_broadcast: bool) -> None:
         super().__init__(console)
         self._qr = qr
+        self._always_broadcast = always_broadcast
         self._told_how = False
 
     def status(self, status: Status) -> None:
@@ -68,7 +70,7 @@ class SendWatcher(_Watcher):
                 self._console.say("Read each cosigner their code, by voice or in a chat you trust:\n")
             super().status(status)
             if not self._told_how:
-                self._console.say(f"\n  each types: wormsig receive CODE            e.g. wormsig receive {status.code}\n")
+                self._console.say(f"\n  they type, for example: wormsig receive {status.code}\n")
                 self._told_how = True
             if self._qr:
                 self._console.warn(_qr_code(status.code))
@@ -77,7 +79,7 @@ class SendWatcher(_Watcher):
 
     def ask_broadcast(self, txid: str) -> bool:
         """Ask once."""
-        return self._console.ask(f"Broadcast {txid}?", hint="use -y, or --no-broadcast")
+        return self._always_broadcast or self._console.ask(f"Broadcast {txid}?", hint="use -y, or --no-broadcast")
 
     def ask_new_code(self, cosigner: str, burned: int) -> bool:
         """Ask a person; a script never goes on after that many."""
@@ -97,7 +99,6 @@ class ReceiveWatcher(_Watcher):
     Args:
         console: Where to.
         reject: Decline with this reason, whatever the review says.
-        may_sign_alone: With -y: an expected txid or a policy binds what is signed, or it is regtest.
     """
 
     def __init__(self, console: Console, *, reject: str | None) -> None:

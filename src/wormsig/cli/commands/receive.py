@@ -1,0 +1,198 @@
+"""`wormsig receive`: a cosigner's side of a ceremony."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wormsig.app.files import check_output, write_file
+from wormsig.app.home import Home
+from wormsig.app.loading import load_wallet
+from wormsig.app.nodes import agree, open_node
+from wormsig.app.plan import duration
+from wormsig.app.signing import open_signer, review_psbt
+from wormsig.bitcoin.network import Network
+from wormsig.cli import options
+from wormsig.cli.passphrase import passphrases
+from wormsig.errors import UsageError
+from wormsig.psbt import codec
+from wormsig.wallet.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wormsig.app.receive import ReceivePlan, Reviewed
+    from wormsig.app.settings import (
+        PassphraseOptions,
+        RelayOptions,
+        ReviewOptions,
+        RpcOptions,
+        WalletOptions,
+    )
+    from wormsig.ceremony.cosigner import CosignerState
+    from wormsig.cli.console import Console
+    from wormsig.node.client import Node
+    from wormsig.psbt.model import Psbt
+    from wormsig.wallet.model import Wallet
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What the options say about receiving."""
+
+    signer: str | None
+    reject: str | None
+    expect_txid: str | None
+    timeout: float | None
+
+
+@click.command("receive")
+@click.argument("code", required=False, metavar="[CODE]")
+@click.option("--signer", metavar="SPEC", help="Who signs: key:FILE or core:WALLET.")
+@click.option("--reject", metavar="REASON", help="Decline, and tell the coordinator why.")
+@click.option("--expect-txid", metavar="TXID", help="Sign only the transaction with this (unsigned) id.")
+@click.option("--timeout", metavar="DURATION", help="Give up after: 90s, 10m, 2h, 3d.")
+@options.output_options
+@options.wallet_options
+@options.rpc_options
+@options.review_options
+@options.passphrase_options
+@options.relay_options
+@options.asking_console_options
+def command(
+    *,
+    code: str | None,
+    output: tuple[Path | None, bool],
+    wallet_options: WalletOptions,
+    rpc: RpcOptions,
+    review_options: ReviewOptions,
+    passphrase: PassphraseOptions,
+    relay: RelayOptions,
+    console: Console,
+    **how: Any,  # noqa: ANN401  collected into _How at once
+) -> None:
+    """Receive a PSBT, review it, sign it, and send the signatures back.
+
+    Then waits for the outcome and says it. Every amount and address is computed here, from our own copy of the
+    wallet.
+    """
+    how["timeout"] = duration(how["timeout"])
+    order = _How(**how)
+    check_output(output[0], force=output[1])
+    home = Home.from_environment()
+    wallet = load_wallet(wallet_options, home)
+    network = wallet.network if wallet else wallet_options.network
+    _check_person(order, code, console, network)
+    node = open_node(rpc, network)
+    if node is not None:
+        network = agree(node, network).network
+    if order.signer is None and order.reject is None:
+        raise UsageError("there is no signer", hint="use --signer key:FILE or core:WALLET, or --reject REASON")
+    signer = open_signer(order.signer, passphrases(passphrase), node) if order.signer else None
+    if signer is not None and wallet is not None:
+        signer.for_wallet(wallet)  # a key of another wallet is found before anybody is contacted
+    if code is None:
+        code = str(click.prompt("Enter wormhole code", err=True))
+
+    from wormsig.app.receive import ReceivePlan, Reviewed  # noqa: PLC0415  brings Twisted: half a second
+
+    def review(psbt: Psbt, wallet_id: str | None) -> Reviewed:
+        named = wallet or _wallet_with(wallet_id, home)
+        _check_alone(order, console, named)
+        reviewed = review_psbt(
+            psbt,
+            named,
+            review_options,
+            node=node,
+            registry=Registry(home.wallets()),
+            unattended=console.yes,
+            network=network,
+        )
+        return Reviewed(reviewed.psbt, reviewed.report, named)
+
+    def save(psbt: Psbt) -> None:
+        if output[0] is not None:
+            write_file(output[0], codec.serialize(psbt), force=output[1])
+
+    plan = ReceivePlan(
+        review=review,
+        signer=signer.for_wallet if signer else None,
+        expect_txid=order.expect_txid,
+        network=network.value if network else None,
+        save=save,
+    )
+    _run(plan, code=code, order=order, home=home, node=node, relay=relay, console=console)
+
+
+def _wallet_with(wallet_id: str | None, home: Home) -> Wallet | None:
+    """The wallet of our registry that the proposal names by the hash of its descriptor."""
+    for wallet in Registry(home.wallets()).all():
+        if wallet.id == wallet_id:
+            return wallet
+    return None
+
+
+def _check_person(order: _How, code: str | None, console: Console, network: Network | None) -> None:
+    """Refuse before anything is sent when a question will come that nobody can answer."""
+    if code is None:
+        console.need_person("the code", hint="wormsig receive CODE")
+    if order.reject is None and not console.yes:
+        console.need_person("signing", hint="use -y in a script")
+    if network is not None:
+        _check_bound(order, console, network)
+
+
+def _check_alone(order: _How, console: Console, wallet: Wallet | None) -> None:
+    if wallet is not None:
+        _check_bound(order, console, wallet.network)
+
+
+def _check_bound(order: _How, console: Console, network: Network) -> None:
+    if console.yes and network is not Network.REGTEST and order.expect_txid is None and order.reject is None:
+        raise UsageError(
+            f"-y on {network.value} would sign for whoever has the code",
+            hint="name the transaction with --expect-txid",
+        )
+
+
+def _run(
+    plan: ReceivePlan,
+    *,
+    code: str,
+    order: _How,
+    home: Home,
+    node: Node | None,
+    relay: RelayOptions,
+    console: Console,
+) -> None:
+    # Twisted and the wormhole library take half a second to load: not before the options were checked.
+    from wormsig.app.connect import connector_for  # noqa: PLC0415
+    from wormsig.app.receive import receive_with_code  # noqa: PLC0415
+    from wormsig.cli.reactor import run_on_reactor  # noqa: PLC0415
+    from wormsig.cli.watchers import ReceiveWatcher  # noqa: PLC0415
+    from wormsig.journal.store import Journal  # noqa: PLC0415
+
+    with Journal(home.journal()) as journal:
+
+        async def ceremony(reactor: Any) -> CosignerState:  # noqa: ANN401  Twisted's reactor has no one type
+            connector = await connector_for(reactor, relay, "cosigner")
+            watcher = ReceiveWatcher(console, reject=order.reject)
+            return await receive_with_code(
+                plan, code, connector=connector, journal=journal, node=node, watcher=watcher, time_limit=order.timeout
+            )
+
+        state = run_on_reactor(ceremony)
+    outcome = state.outcome
+    if console.as_json:
+        console.emit(
+            {
+                "event": "done",
+                "ceremony": state.start.ceremony,
+                "result": outcome.result if outcome else None,
+                "txid": outcome.txid if outcome else None,
+            }
+        )
+    elif outcome is not None and outcome.txid is not None:
+        console.result(outcome.txid)

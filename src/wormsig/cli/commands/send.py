@@ -1,0 +1,252 @@
+"""`wormsig send`: the coordinator's side of a ceremony."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wormsig.app.context import sighash_types
+from wormsig.app.files import check_output, write_file
+from wormsig.app.home import Home
+from wormsig.app.loading import load_psbt, load_wallet
+from wormsig.app.nodes import agree, open_node
+from wormsig.app.plan import cosigner_names, duration, threshold
+from wormsig.app.signing import OpenedSigner, ReviewedPsbt, open_signer, review_psbt, sign_reviewed
+from wormsig.cli import options
+from wormsig.cli.passphrase import passphrases
+from wormsig.cli.watchers import show_report
+from wormsig.errors import RefusedError, UsageError, WormsigError
+from wormsig.psbt import codec
+from wormsig.wallet.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wormsig.app.conversation import SendPlan
+    from wormsig.app.settings import (
+        PassphraseOptions,
+        RelayOptions,
+        ReviewOptions,
+        RpcOptions,
+        WalletOptions,
+    )
+    from wormsig.ceremony.coordinator import CoordinatorState
+    from wormsig.cli.console import Console
+    from wormsig.node.client import Node
+    from wormsig.psbt.model import Psbt
+    from wormsig.wallet.model import Wallet
+
+
+@dataclass(frozen=True, slots=True)
+class _Whom:
+    """To whom, and how it ends."""
+
+    to: tuple[str, ...]
+    cosigners: int | None
+    codes: tuple[str, ...]
+    signer: str | None
+    broadcast: bool | None
+    wait_all: bool
+    timeout: float | None
+    qr: bool
+
+
+@click.command("send")
+@options.psbt_argument
+@click.option("--to", multiple=True, metavar="NAME", help="A cosigner, by our own name for them. Repeat for more.")
+@click.option("--cosigners", type=click.IntRange(1, 20), metavar="N", help="So many cosigners, without names.")
+@click.option("--code", "codes", multiple=True, metavar="CODE", help="A code agreed before. Repeat for more.")
+@click.option("--signer", metavar="SPEC", help="Sign our own share first: key:FILE or core:WALLET.")
+@click.option("--broadcast/--no-broadcast", default=None, help="Broadcast at the end. Default: ask, with a node.")
+@click.option("--wait-all", is_flag=True, help="Wait for every cosigner, also beyond the threshold.")
+@click.option("--timeout", metavar="DURATION", help="Give up after: 90s, 10m, 2h, 3d.")
+@click.option("--qr/--no-qr", default=False, envvar="WORMHOLE_QR", help="Show each code as a QR code too.")
+@options.output_options
+@options.wallet_options
+@options.rpc_options
+@options.review_options
+@options.passphrase_options
+@options.relay_options
+@options.asking_console_options
+def command(
+    *,
+    psbt: str,
+    output: tuple[Path | None, bool],
+    wallet_options: WalletOptions,
+    rpc: RpcOptions,
+    review_options: ReviewOptions,
+    passphrase: PassphraseOptions,
+    relay: RelayOptions,
+    console: Console,
+    **whom: Any,  # noqa: ANN401  collected into _Whom at once
+) -> None:
+    """Send a PSBT to the cosigners, one code each, and collect their signatures.
+
+    Each answer is verified before it counts. When the threshold is reached the transaction is finalized, checked
+    by the node and, after a question, broadcast. Prints the txid, or without a node the transaction.
+    """
+    whom["timeout"] = duration(whom["timeout"])
+    order = _Whom(**whom)
+    check_output(output[0], force=output[1])
+    home = Home.from_environment()
+    wallet = load_wallet(wallet_options, home)
+    network = wallet.network if wallet else wallet_options.network
+    node = open_node(rpc, network)
+    if order.broadcast and node is None:
+        raise UsageError("--broadcast needs a node", hint="use --rpc-url and --rpc-cookie")
+    _check_person(order, node, console)
+    if node is not None:
+        agree(node, network)
+    original = load_psbt(psbt)
+    signer = open_signer(order.signer, passphrases(passphrase), node) if order.signer else None
+    reviewed = review_psbt(
+        original,
+        wallet,
+        review_options,
+        node=node,
+        registry=Registry(home.wallets()),
+        unattended=console.yes,
+        network=network,
+    )
+    show_report(console, reviewed.report)
+    signed = _own_share(reviewed, wallet, signer, console)
+    plan = _plan(
+        order,
+        reviewed=reviewed,
+        wallet=wallet,
+        own=(signer, signed),
+        relay=relay,
+        allowed=sighash_types(review_options.allow_sighash),
+    )
+    _run(plan, home=home, node=node, relay=relay, order=order, output=output, console=console)
+
+
+def _check_person(order: _Whom, node: Node | None, console: Console) -> None:
+    """Refuse before anything is sent when a question will come that nobody can answer."""
+    if console.yes:
+        return
+    hint = "use -y in a script"
+    if order.signer:
+        console.need_person("signing our own share", hint=hint)
+    if node is not None and order.broadcast is None:
+        console.need_person("broadcasting", hint=f"{hint}, or say --broadcast or --no-broadcast")
+
+
+def _own_share(
+    reviewed: ReviewedPsbt, wallet: Wallet | None, signer: OpenedSigner | None, console: Console
+) -> Psbt | None:
+    """Our own signatures; None without a signer. Refuses a review that must not go out."""
+    report = reviewed.report
+    if report.errors or (report.warnings and console.yes):
+        kind, found = ("error", report.errors) if report.errors else ("warning", report.warnings)
+        codes = ", ".join(dict.fromkeys(finding.code.value for finding in found))
+        raise RefusedError(
+            f"not sent: {len(found)} {kind}{'s' if len(found) > 1 else ''} in the review ({codes})",
+            hint="`wormsig inspect` shows every detail",
+        )
+    if signer is None:
+        if report.warnings and not console.ask("The review has warnings. Send it all the same?"):
+            raise RefusedError("not sent")
+        return None
+    if wallet is None:
+        raise UsageError("signing needs the wallet", hint="use --wallet NAME")
+    ready = signer.for_wallet(wallet)
+    if not console.ask(f"Sign with {signer.label}?"):
+        raise RefusedError("not signed and not sent")
+    return sign_reviewed(reviewed, wallet, ready, "unattended" if console.yes else "person")
+
+
+def _plan(
+    order: _Whom,
+    *,
+    reviewed: ReviewedPsbt,
+    wallet: Wallet | None,
+    own: tuple[OpenedSigner | None, Psbt | None],
+    relay: RelayOptions,
+    allowed: frozenset[int],
+) -> SendPlan:
+    from wormsig.app.conversation import SendPlan  # noqa: PLC0415  brings Twisted: not before the review is shown
+
+    signer, signed = own
+    held = signer.for_wallet(wallet).fingerprints if signer and wallet else None
+    names = cosigner_names(wallet, order.to, order.cosigners, held)
+    if len(order.codes) > len(names):
+        raise UsageError(f"{len(order.codes)} codes for {len(names)} cosigners")
+    return SendPlan(
+        ceremony=secrets.token_hex(16),
+        psbt=reviewed.psbt,
+        report=reviewed.report,
+        wallet=wallet,
+        threshold=threshold(wallet, reviewed.report),
+        cosigners=names,
+        codes=order.codes,
+        signed=signed,
+        signer=signer.label if signer else "",
+        allowed_sighash=allowed,
+        broadcast=order.broadcast is not False,
+        wait_all=order.wait_all,
+        timeout=order.timeout,
+        code_length=relay.code_length,
+    )
+
+
+def _run(
+    plan: SendPlan,
+    *,
+    home: Home,
+    node: Node | None,
+    relay: RelayOptions,
+    order: _Whom,
+    output: tuple[Path | None, bool],
+    console: Console,
+) -> None:
+    # Twisted and the wormhole library take half a second to load: not before the review was shown.
+    from wormsig.app.connect import connector_for  # noqa: PLC0415
+    from wormsig.app.send import Coordinator, begin  # noqa: PLC0415
+    from wormsig.cli.reactor import run_on_reactor  # noqa: PLC0415
+    from wormsig.cli.watchers import SendWatcher  # noqa: PLC0415
+    from wormsig.journal.store import Journal  # noqa: PLC0415
+
+    with Journal(home.journal()) as journal:
+        session = begin(plan, journal)
+
+        async def ceremony(reactor: Any) -> CoordinatorState:  # noqa: ANN401  Twisted's reactor has no one type
+            connector = await connector_for(reactor, relay, "coordinator")
+            watcher = SendWatcher(console, qr=order.qr, always_broadcast=bool(order.broadcast))
+            return await Coordinator(plan, session, connector, node, watcher).run()
+
+        try:
+            run_on_reactor(ceremony)
+        except WormsigError:
+            _deliver(session.state, output, console, failed=True)
+            raise
+        _deliver(session.state, output, console, failed=False)
+
+
+def _deliver(state: CoordinatorState, output: tuple[Path | None, bool], console: Console, *, failed: bool) -> None:
+    """Print the result, or write it: nothing that was signed is lost, however it ended."""
+    path, force = output
+    combined = codec.serialize(state.copy)
+    if path is not None:
+        write_file(path, combined, force=force)
+    final = state.transaction
+    broadcast = state.phase == "broadcast"
+    if console.as_json:
+        console.emit(
+            {
+                "event": "failed" if failed else "done",
+                "ceremony": state.start.ceremony,
+                "broadcast": broadcast,
+                "txid": final.txid if final else None,
+                "transaction": final.serialize().hex() if final else None,
+                "psbt": base64.b64encode(combined).decode(),
+            }
+        )
+    elif final is not None:
+        console.result(final.txid if broadcast else final.serialize().hex())
+    elif path is None:
+        console.result(base64.b64encode(combined).decode())
