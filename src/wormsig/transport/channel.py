@@ -1,14 +1,13 @@
 """Letters between two sides that have met: delivered once, acknowledged, and with an end that is always noticed.
 
-The mailbox carries messages in order and encrypted, and says nothing when the other side leaves. On top of it: an
-acknowledgement for each letter, chunks for objects, signs of life, goodbyes, and limits on what a hostile peer can make us
-keep. A letter's meaning is the ceremony's; here only its type, its sender's role and its object are checked.
+The mailbox carries messages in order and encrypted, and says nothing when the other side leaves. On top of it come
+an acknowledgement for each letter, chunks for objects, signs of life, and goodbyes. What a letter means is the
+ceremony's; what may come in is checked by `wire` and `intake`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred
@@ -16,7 +15,7 @@ from twisted.internet.error import TimeoutError as TwistedTimeoutError
 from twisted.internet.task import deferLater
 
 from wormsig.ceremony import messages, wire
-from wormsig.ceremony.messages import MAX_OBJECT, MAX_TEXT, Ack, Bye, Chunk, Compared, Ping, Progress
+from wormsig.ceremony.messages import MAX_TEXT, Ack, Bye, Chunk, Compared, Ping, Progress
 from wormsig.errors import PeerError, WormsigError
 from wormsig.transport.codes import verifier_words
 from wormsig.transport.errors import (
@@ -24,50 +23,27 @@ from wormsig.transport.errors import (
     NotAcknowledgedError,
     PeerGoneError,
     RelayRefusedError,
+    RelayUnreachableError,
     VerifierMismatchError,
 )
+from wormsig.transport.intake import Intake, Received
 from wormsig.transport.library import explain
 from wormsig.transport.notices import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.base import DelayedCall
 
     from wormsig.ceremony.messages import Letter, Message, ProgressState
     from wormsig.transport.hello import PeerInfo
     from wormsig.transport.library import Link
     from wormsig.transport.limits import Limits
 
-# What a peer may make us keep: letters that nobody has taken yet, with their objects, and digests of those taken.
-MAX_WAITING = 16
-MAX_WAITING_BYTES = 2 * MAX_OBJECT
-MAX_LETTERS = 4096
+__all__ = ["Channel", "Received"]
+
 RESUME_HINT = "nothing that was acknowledged is lost; go on with a new code"
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A letter from the other side.
-
-    Attributes:
-        letter: The letter.
-        obj: Its object, with the hash that the letter announced.
-        digest: SHA-256 of the letter, hex: what makes it the same letter when it comes again.
-    """
-
-    letter: Letter
-    obj: bytes | None
-    digest: str
-
-
-@dataclass(slots=True)
-class _Incoming:
-    """A letter whose object is on its way."""
-
-    letter: Letter
-    digest: str
-    pieces: wire.Reassembler
+MISMATCH_HINT = "somebody may stand between you: do not go on with this code"
 
 
 class Channel:
@@ -97,17 +73,16 @@ class Channel:
         self._limits = limits
         self._failure: WormsigError | None = None
         self._must_compare = verify or peer.wants_verify
-        self._compared: Deferred[bool] = Deferred()
+        self._they_agreed = False
+        self._comparing: Deferred[None] | None = None
         self._sending = DeferredLock()
-        self._acknowledgements: dict[str, list[Deferred[None]]] = {}
-        self._acknowledged_by_peer: set[str] = set()
-        self._incoming: _Incoming | None = None
-        self._inbox: deque[Received] = deque()
+        self._unacknowledged: dict[str, list[Deferred[None]]] = {}
+        self._delivered: set[str] = set()
+        self._intake = Intake(peer.role)
         self._receivers: deque[Deferred[Received]] = deque()
-        self._seen: dict[str, bool] = {}  # digest -> acknowledged
         self._missed = 0
         self._last_heard: float = reactor.seconds()
-        self._beat: IDelayedCall = reactor.callLater(limits.heartbeat, self._heartbeat)
+        self._beat: DelayedCall = reactor.callLater(limits.heartbeat, self._heartbeat)
         link.route.observer = self
         ensureDeferred(self._read())
 
@@ -151,13 +126,15 @@ class Channel:
         self._check()
         self._send(Compared(same=same))
         if not same:
-            self._end(VerifierMismatchError("the verifier words differ", hint="do not go on; use a new code"))
+            self._end(VerifierMismatchError("the verifier words differ", hint=MISMATCH_HINT))
             self._check()
-        try:
-            await self._compared.addTimeout(self._limits.compare, self._reactor)
-        except TwistedTimeoutError:
-            self._end(PeerGoneError("the other person did not compare the words in time", hint=RESUME_HINT))
-            self._check()
+        if not self._they_agreed:
+            self._comparing = Deferred()
+            try:
+                await self._comparing.addTimeout(self._limits.compare, self._reactor)
+            except TwistedTimeoutError:
+                self._end(PeerGoneError("the other person did not compare the words in time", hint=RESUME_HINT))
+                self._check()
         self._must_compare = False
 
     async def deliver(self, letter: Letter, obj: bytes | None = None) -> None:
@@ -177,18 +154,20 @@ class Channel:
             ChannelClosedError: `close` was called.
         """
         self._check()
-        if messages.object_of(letter) != (None if obj is None else wire.reference(obj)):
-            raise TypeError("the object is not the one that the letter announces")
+        if self._must_compare:
+            raise RuntimeError("a letter before the verifier was compared")
+        if isinstance(letter, Progress) or messages.object_of(letter) != (obj and wire.reference(obj)):
+            raise TypeError("progress is not delivered, and an object is the one that its letter announces")
         digest = wire.digest(letter)
-        if digest in self._acknowledged_by_peer:
+        if digest in self._delivered:
             return
         acknowledged: Deferred[None] = Deferred()
-        if digest not in self._acknowledgements:
-            data = wire.encode(letter)
-            self._acknowledgements[digest] = [acknowledged]
-            ensureDeferred(self._transmit(data, obj))
+        if digest in self._unacknowledged:
+            self._unacknowledged[digest].append(acknowledged)
         else:
-            self._acknowledgements[digest].append(acknowledged)
+            data = wire.encode(letter)
+            self._unacknowledged[digest] = [acknowledged]
+            ensureDeferred(self._transmit(data, obj or b""))
         try:
             await acknowledged.addTimeout(self._limits.delivery(len(obj or b"")), self._reactor)
         except TwistedTimeoutError:
@@ -204,8 +183,8 @@ class Channel:
             PeerError: The other side sent garbage, or more than it may.
             TransportError: The relay, or this side, ended the channel.
         """
-        if self._inbox:
-            return self._inbox.popleft()
+        if self._intake.waiting:
+            return self._intake.waiting.popleft()
         self._check()
         receiver: Deferred[Received] = Deferred()
         self._receivers.append(receiver)
@@ -213,10 +192,8 @@ class Channel:
 
     def acknowledge(self, received: Received) -> None:
         """Tell the other side that a letter is kept here for good. To be called once it is journalled."""
-        if isinstance(received.letter, Progress):
-            return
-        self._seen[received.digest] = True
-        self._send(Ack(of=received.digest))
+        if not isinstance(received.letter, Progress):
+            self._send(self._intake.acknowledge(received.digest))
 
     def progress(self, ceremony: str, state: ProgressState) -> None:
         """Tell the other side what happens here, without waiting and without certainty."""
@@ -238,15 +215,13 @@ class Channel:
         if self._failure is None:
             self._link.wormhole.send_message(wire.encode(message))
 
-    async def _transmit(self, letter: bytes, obj: bytes | None) -> None:
+    async def _transmit(self, letter: bytes, obj: bytes) -> None:
         """A letter and its chunks, with nothing but acknowledgements and signs of life between them."""
-        if self._must_compare:
-            raise RuntimeError("a letter before the verifier was compared")
         async with self._sending:
             if self._failure is None:
                 self._link.wormhole.send_message(letter)
-            for chunk in wire.chunks(obj or b""):
-                await deferLater(self._reactor, 0)  # other cosigners' messages get their turn
+            for chunk in wire.chunks(obj):
+                await deferLater(self._reactor, 0)  # other channels get their turn
                 self._send(chunk)
 
     def _heartbeat(self) -> None:
@@ -255,7 +230,10 @@ class Channel:
         missed = self._missed * self._limits.heartbeat
         if missed > self._limits.silence:
             minutes = max(1, round(self.quiet_for / 60))
-            self._end(PeerGoneError(f"no sign of the other side for {minutes} min", hint=RESUME_HINT))
+            if self._link.route.connected:
+                self._end(PeerGoneError(f"no sign of the other side for {minutes} min", hint=RESUME_HINT))
+            else:
+                self._end(RelayUnreachableError(f"no connection to the relay for {minutes} min", hint=RESUME_HINT))
             return
         if missed > self._limits.quiet:
             self.on_notice(Notice.QUIET)
@@ -267,90 +245,55 @@ class Channel:
     async def _read(self) -> None:
         try:
             while self._failure is None:
-                data = await self._link.wormhole.get_message()
-                if self._missed * self._limits.heartbeat > self._limits.quiet:
-                    self.on_notice(Notice.HEARD)
-                self._missed = 0
-                self._last_heard = self._reactor.seconds()
-                if self._failure is None:
-                    self._take(wire.decode(data))
+                self._heard(await self._link.wormhole.get_message())
         except PeerError as error:
             self._end(error, goodbye="your side sent something that is not part of the protocol")
         except Exception as error:  # noqa: BLE001  whatever the library raises becomes one of ours
             self._end(explain(error, paired=True))
+
+    def _heard(self, data: bytes) -> None:
+        if self._failure is not None:
+            return
+        if self._missed * self._limits.heartbeat > self._limits.quiet:
+            self.on_notice(Notice.HEARD)
+        self._missed = 0
+        self._last_heard = self._reactor.seconds()
+        self._take(wire.decode(data))
 
     def _take(self, message: Message) -> None:
         match message:
             case Ping():
                 pass
             case Ack():
-                self._acknowledged_by_peer.add(message.of)
-                for acknowledged in self._acknowledgements.pop(message.of, ()):
-                    _fire(acknowledged, None)
+                if message.of in self._unacknowledged:
+                    self._delivered.add(message.of)
+                    for acknowledged in self._unacknowledged.pop(message.of):
+                        _fire(acknowledged)
             case Bye():
                 said = f": {message.reason}" if message.reason else ""
                 self._end(PeerGoneError(f"the other side left{said}", hint=RESUME_HINT, left=message.reason))
             case Compared():
-                self._take_comparison(same=message.same)
-            case Chunk():
-                self._take_chunk(message)
+                self._take_comparison(message)
             case _:
                 self._take_letter(message)
 
-    def _take_comparison(self, *, same: bool) -> None:
-        if self._compared.called:
-            raise PeerError("the other side compared the verifier twice")
-        if same:
-            self._compared.callback(True)
-        else:
-            self._end(VerifierMismatchError("the other person read other words", hint="do not go on; use a new code"))
+    def _take_comparison(self, message: Compared) -> None:
+        if not message.same:
+            self._end(VerifierMismatchError("the other person read other verifier words", hint=MISMATCH_HINT))
+        self._they_agreed = True
+        if self._comparing is not None:
+            _fire(self._comparing)
 
-    def _take_letter(self, letter: Letter) -> None:
-        if not self._compared.called and self._must_compare:
-            raise PeerError("the other side sent a letter before the verifier was compared")
-        if messages.sender_of(letter) != self.peer.role:
-            raise PeerError(f"a {self.peer.role} sent what only the other role may send")
-        digest = wire.digest(letter)
-        if isinstance(letter, Progress):
-            if self._inbox and isinstance(self._inbox[-1].letter, Progress):
-                self._inbox.pop()  # only the latest counts
-            self._hand_over(Received(letter, None, digest))
-            return
-        if self._incoming is not None:
-            raise PeerError("the other side sent a letter before the object of the last one was complete")
-        ref = messages.object_of(letter)
-        if ref is None:
-            self._arrived(letter, None, digest)
-        else:
-            self._incoming = _Incoming(letter, digest, wire.Reassembler(ref))
-
-    def _take_chunk(self, chunk: Chunk) -> None:
-        if self._incoming is None:
-            raise PeerError("the other side sent a piece of an object that it did not announce")
-        obj = self._incoming.pieces.feed(chunk)
-        if obj is not None:
-            incoming, self._incoming = self._incoming, None
-            self._arrived(incoming.letter, obj, incoming.digest)
-
-    def _arrived(self, letter: Letter, obj: bytes | None, digest: str) -> None:
-        """A letter is complete: hand it over, unless it was handed over before."""
-        if digest in self._seen:
-            if self._seen[digest]:
-                self._send(Ack(of=digest))
-            return
-        waiting = sum(len(received.obj or b"") for received in self._inbox)
-        if len(self._inbox) >= MAX_WAITING or waiting > MAX_WAITING_BYTES or len(self._seen) >= MAX_LETTERS:
-            raise PeerError("the other side sends more than it may")
-        self._seen[digest] = False
-        self._hand_over(Received(letter, obj, digest))
-
-    def _hand_over(self, received: Received) -> None:
-        while self._receivers:
+    def _take_letter(self, message: Letter | Chunk) -> None:
+        if self._must_compare:
+            raise PeerError("the other side sent a letter before both had compared the verifier")
+        again = self._intake.take(message)
+        if again is not None:
+            self._send(again)
+        while self._receivers and self._intake.waiting:
             receiver = self._receivers.popleft()
             if not receiver.called:  # else it was cancelled
-                receiver.callback(received)
-                return
-        self._inbox.append(received)
+                receiver.callback(self._intake.waiting.popleft())
 
     def _end(self, error: WormsigError, *, goodbye: str | None = None) -> None:
         """The first end wins: tell everybody who waits, and let the connection go."""
@@ -361,16 +304,15 @@ class Channel:
         self._failure = error
         if self._beat.active():
             self._beat.cancel()
-        waiting: list[Deferred[Any]] = [*self._receivers, self._compared]
-        waiting += [deferred for several in self._acknowledgements.values() for deferred in several]
+        waiting: list[Deferred[Any]] = [*self._receivers]
+        waiting += [deferred for several in self._unacknowledged.values() for deferred in several]
+        waiting += [self._comparing] if self._comparing is not None else []
         self._receivers.clear()
-        self._acknowledgements.clear()
-        self._incoming = None
-        self._compared.addErrback(lambda _: None) if not self._compared.called else None
+        self._unacknowledged.clear()
+        self._link.close(self._limits.close)
         for deferred in waiting:
             if not deferred.called:
                 deferred.errback(error)
-        self._link.close(self._limits.close)
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -398,6 +340,6 @@ class Channel:
             self._end(RelayRefusedError(f"the relay sent something that is not its protocol: {error!r:.100}"))
 
 
-def _fire(deferred: Deferred[None], result: None) -> None:
+def _fire(deferred: Deferred[None]) -> None:
     if not deferred.called:
-        deferred.callback(result)
+        deferred.callback(None)

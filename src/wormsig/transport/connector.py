@@ -21,14 +21,14 @@ from wormsig.transport.errors import (
     StaleCodeError,
     WrongCodeError,
 )
-from wormsig.transport.library import APPID, PUBLIC_RELAY, RELAY_HINT, Link, check_relay_url, explain
+from wormsig.transport.library import APPID, NEW_CODE, PUBLIC_RELAY, RELAY_HINT, Link, check_relay_url, explain
 from wormsig.transport.limits import Limits
 from wormsig.transport.notices import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.base import DelayedCall
 
     from wormsig.transport.hello import Role
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 FIRST_RETRY = 0.25
 LONGEST_RETRY = 4.0
-NEW_CODE = "a code works once; a new one is needed"
 
 
 class Connector:
@@ -138,7 +137,7 @@ class Pending:
         self._reactor = connector.reactor
         self._limits = connector.limits
         self._pairing = pairing
-        self._timers: list[IDelayedCall] = []
+        self._timers: list[DelayedCall] = []
         self._failure: Exception | None = None
         self._waiter: Deferred[Any] | None = None
         self._in_mailbox = False

@@ -21,6 +21,12 @@ class RelayRefusedError(TransportError):
     """The relay answered and said no, or answered with something that is not its protocol."""
 
 
+class ListenError(TransportError):
+    """A relay of our own cannot listen where it was told to."""
+
+    default_fault: ClassVar[Fault] = Fault.US
+
+
 class BurnedCodeError(TransportError):
     """Base of the failures after which a code is worthless and a new one is needed.
 

@@ -27,6 +27,7 @@ from wormhole.errors import (
     ServerError,
     WelcomeError,
     WormholeClosed,
+    WormholeError,
     WrongPasswordError,
 )
 from zope.interface import implementer  # type: ignore[import-untyped]  # it has no annotations
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 PUBLIC_RELAY = "ws://relay.magic-wormhole.io:4000/v1"
 APPID = "wormsig/1"
 # A message of ours, encrypted (+40), in hex, in the relay's JSON frame.
+NEW_CODE = "a code works once; a new one is needed"
 RELAY_HINT = "check the network and --relay-url"
 MAX_FRAME = 2 * (MAX_PADDED + 40) + 2000
 
@@ -232,31 +234,27 @@ def explain(error: BaseException, *, paired: bool) -> WormsigError:
     """
     if isinstance(error, WormsigError):
         return error
-    if isinstance(error, WrongPasswordError):
-        if paired:
-            return TamperedError("a message was changed on its way", hint="use another relay, or --tor")
-        return WrongCodeError(
-            "the code was wrong: one of you mistyped it, or somebody else guessed",
-            hint="a code works once; a new one is needed",
-        )
-    if isinstance(error, ServerError):
-        if error.args and error.args[0] == "crowded":
-            return CrowdedError(
-                "two others are using this code already", hint="a new code is needed; was it told to anybody else?"
-            )
-        return RelayRefusedError(f"the relay said: {str(error)[:200]}")
-    if isinstance(error, WelcomeError):
-        return RelayRefusedError(f"the relay turned us away: {str(error)[:200]}")
-    if isinstance(error, ServerConnectionError):
-        return RelayUnreachableError(f"the relay {error.url} cannot be reached: {reason_of(error)}", hint=RELAY_HINT)
+    if isinstance(error, ServerError | WelcomeError | ServerConnectionError):
+        return _explain_relay(error)
     if isinstance(error, WormholeClosed | LonelyError | CancelledError):
         return ChannelClosedError("this side closed the connection")
+    if paired and isinstance(error, WrongPasswordError):
+        return TamperedError("a message was changed on its way", hint="use another relay, or --tor")
     if paired:
         return PeerError("the other side sent something that is not a message")
-    return WrongCodeError(
-        "somebody answered to the code with something that is not a handshake",
-        hint="a code works once; a new one is needed",
-    )
+    if isinstance(error, WrongPasswordError):
+        words = "the code was wrong: one of you mistyped it, or somebody else guessed"
+    else:
+        words = "somebody answered to the code with something that is not a handshake"
+    return WrongCodeError(words, hint=NEW_CODE)
+
+
+def _explain_relay(error: WormholeError) -> WormsigError:
+    if isinstance(error, ServerConnectionError):
+        return RelayUnreachableError(f"the relay {error.url} cannot be reached: {reason_of(error)}", hint=RELAY_HINT)
+    if isinstance(error, ServerError) and error.args == ("crowded",):
+        return CrowdedError("two others are using this code already", hint=f"{NEW_CODE}; was it told to anybody else?")
+    return RelayRefusedError(f"the relay said no: {str(error)[:200]}")
 
 
 def reason_of(error: ServerConnectionError) -> str:
