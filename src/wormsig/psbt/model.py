@@ -20,6 +20,7 @@ from wormsig.psbt.writer import write_maps
 
 if TYPE_CHECKING:
     from wormsig.bitcoin.sighash import Sighasher
+    from wormsig.psbt.finals import FinalScripts
     from wormsig.psbt.scripts import InputScripts
 
 Fields: TypeAlias = Mapping[bytes, bytes]
@@ -49,15 +50,17 @@ class Memo:
     A copy with other content starts empty; a copy with only more signatures keeps it (`with_signatures`).
     """
 
-    __slots__ = ("digests", "final_inputs", "previous", "scripts", "sighasher")
+    __slots__ = ("digests", "finals", "previous", "scripts", "sighasher", "verified")
 
     def __init__(self) -> None:
         self.previous: dict[int, tuple[bytes, TxOutput] | None] = {}
         self.scripts: dict[int, InputScripts] = {}
         self.digests: dict[tuple[int, int], bytes] = {}
         self.sighasher: Sighasher | None = None
-        self.final_inputs: dict[int, Fields] = {}
-        """Input maps whose finals were made from verified signatures, by input."""
+        self.verified: set[tuple[int, bytes, bytes]] = set()
+        """Input, public key and signature that verified."""
+        self.finals: dict[int, tuple[Fields, FinalScripts]] = {}
+        """Final scripts that were made from verified signatures, with the very map that holds them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,59 @@
+"""Combiner: puts verified signatures together (BIP174).
+
+It does not merge PSBTs: whatever else a cosigner's PSBT holds was left behind in `contribution`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wormsig.errors import PsbtError
+from wormsig.psbt._seal import SEAL
+from wormsig.psbt.maps import put_signatures
+from wormsig.psbt.scripts import input_scripts
+from wormsig.psbt.verify import Verified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wormsig.psbt.contribution import Contribution
+    from wormsig.psbt.model import Psbt
+
+
+def combine(mine: Verified, contributions: Sequence[Contribution]) -> Verified:
+    """Add the signatures of contributions; the first valid one under a key stays.
+
+    Args:
+        mine: The coordinator's PSBT.
+        contributions: Verified on that PSBT, or on one with the same transaction, scripts and amounts.
+
+    Returns:
+        The PSBT with all signatures, in the order in which Bitcoin Core writes them.
+
+    Raises:
+        PsbtError: A contribution was verified on another transaction, script or amount.
+    """
+    signatures = {index: dict(held) for index, held in mine.signatures.items()}
+    added: dict[int, dict[bytes, bytes]] = {}
+    for contribution in contributions:
+        _check_basis(mine.psbt, contribution)
+        for index, pubkey, signature in contribution.signatures:
+            held = signatures.setdefault(index, {})
+            if pubkey not in held:
+                held[pubkey] = signature
+                added.setdefault(index, {})[pubkey] = signature
+    maps = {index: put_signatures(mine.psbt.inputs[index], new) for index, new in added.items()}
+    return Verified(mine.psbt.with_signatures(maps), signatures, seal=SEAL)
+
+
+def _check_basis(psbt: Psbt, contribution: Contribution) -> None:
+    """Refuse signatures that were verified on anything else than this PSBT says."""
+    other = contribution.mine
+    if other.memo is psbt.memo:  # the same PSBT, or one that differs in signatures alone
+        return
+    same = other.tx == psbt.tx and all(
+        input_scripts(other, index) == input_scripts(psbt, index)
+        for index in {index for index, _, _ in contribution.signatures}
+    )
+    if not same:
+        raise PsbtError("a contribution was verified on another PSBT than the one it is combined into")

@@ -1,0 +1,58 @@
+"""Transaction Extractor: the network transaction of a PSBT whose inputs are all final (BIP174)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin.tx import Transaction
+from wormsig.errors import PsbtError
+from wormsig.psbt.finalizer import IncompleteError
+from wormsig.psbt.finals import FinalScripts, FinalState, final_of, match
+from wormsig.psbt.verify import ALL_ONLY
+
+if TYPE_CHECKING:
+    from wormsig.psbt.model import Psbt
+
+
+def extract(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> Transaction:
+    """Put the final scripts into the transaction.
+
+    Finals that `finalizer.finalize` made from verified signatures are taken as they are; all others are checked.
+    Those that nobody here can check (`FinalState.NOT_CHECKED`) pass: the node judges them.
+
+    Args:
+        psbt: A PSBT whose inputs are all final.
+        allowed: The sighash types that are accepted.
+
+    Raises:
+        IncompleteError: An input is not final.
+        PsbtError: An input's final scripts do not satisfy its output.
+        InputError: Legacy hashing passes its cap (THREATS C16).
+    """
+    finals: list[FinalScripts] = []
+    unproven: dict[int, FinalScripts] = {}
+    lacking: dict[int, int] = {}
+    for index, fields in enumerate(psbt.inputs):
+        final = final_of(psbt, index)
+        if final is None:
+            lacking[index] = 1
+            continue
+        finals.append(final)
+        made = psbt.memo.finals.get(index)
+        if made is None or made[0] is not fields:
+            unproven[index] = final
+    if lacking:
+        raise IncompleteError(lacking)
+    for check in match(psbt, unproven, allowed):
+        if check.state is FinalState.INVALID:
+            raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
+    inputs = tuple(
+        [
+            replace(txin, script_sig=final.script_sig) if final.script_sig else txin
+            for txin, final in zip(psbt.tx.inputs, finals, strict=True)
+        ]
+    )
+    stacks = tuple([final.stack for final in finals])
+    tx = psbt.tx
+    return Transaction(tx.version, inputs, tx.outputs, tx.locktime, stacks if any(stacks) else ())

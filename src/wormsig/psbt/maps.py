@@ -1,0 +1,100 @@
+"""Changed copies of maps, with fields where Bitcoin Core writes them.
+
+By key type; partial signatures by the HASH160 of their key, everything else of one type by its key. Fields that are
+there already keep their order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin.script import hash160
+from wormsig.psbt.fields import Map, lookup
+from wormsig.psbt.model import BIP32_DERIVATION, FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, PARTIAL_SIG
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wormsig.psbt.finals import FinalScripts
+    from wormsig.psbt.model import Fields
+
+_SIGNATURE_KEY = bytes((PARTIAL_SIG,))
+
+
+def put(fields: Fields, key: bytes, value: bytes) -> dict[bytes, bytes]:
+    """A copy with one field set: in place when it is there already, else where its type and key belong."""
+    if key in fields:
+        return {**fields, key: value}
+    result: dict[bytes, bytes] = {}
+    waiting = True
+    for held, other in fields.items():
+        if waiting and (held[0], held) > (key[0], key):
+            result[key] = value
+            waiting = False
+        result[held] = other
+    if waiting:
+        result[key] = value
+    return result
+
+
+def put_all(fields: Fields, added: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """`put` for several fields."""
+    result = dict(fields)
+    for key, value in added.items():
+        result = put(result, key, value)
+    return result
+
+
+def put_signatures(fields: Fields, signatures: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """A copy of an input's map with partial signatures added or replaced.
+
+    Args:
+        fields: The input's map.
+        signatures: Public key -> signature with its sighash type.
+    """
+    together = {key: value for key, value in fields.items() if key[0] == PARTIAL_SIG}
+    together.update({_SIGNATURE_KEY + pubkey: signature for pubkey, signature in signatures.items()})
+    ordered = sorted(together, key=lambda key: hash160(key[1:])) if len(together) > 1 else list(together)
+    result: dict[bytes, bytes] = {}
+    waiting = True
+    for key, value in fields.items():
+        kind = key[0]
+        if kind == PARTIAL_SIG:
+            continue
+        if waiting and kind > PARTIAL_SIG:
+            for held in ordered:
+                result[held] = together[held]
+            waiting = False
+        result[key] = value
+    if waiting:
+        for held in ordered:
+            result[held] = together[held]
+    return result
+
+
+def finalized(fields: Fields, final: FinalScripts) -> dict[bytes, bytes]:
+    """An input's map with its final scripts, and without what finalizing clears (BIP174).
+
+    What is spent, unknown and proprietary fields stay.
+    """
+    scripts = {}
+    if final.script_sig:
+        scripts[FINAL_SCRIPTSIG] = final.script_sig
+    if final.stack:
+        scripts[FINAL_SCRIPTWITNESS] = final.witness
+    result: dict[bytes, bytes] = {}
+    waiting = True
+    for key, value in fields.items():
+        kind = key[0]
+        if PARTIAL_SIG <= kind <= BIP32_DERIVATION:
+            continue
+        field = lookup(Map.INPUT, key)
+        if field is not None and not field.final:
+            continue
+        if waiting and kind > PARTIAL_SIG:
+            result.update(scripts)
+            waiting = False
+        result[key] = value
+    if waiting:
+        result.update(scripts)
+    return result

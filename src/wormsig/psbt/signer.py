@@ -1,0 +1,81 @@
+"""Signer: adds partial signatures to inputs whose scripts it has proven, and nothing else (BIP174).
+
+Which inputs may be signed, and whether the transaction should be, is decided before (`review`); who holds which key,
+by `signers`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin import secp
+from wormsig.bitcoin.sighash import SIGHASH_ALL, sighash_name
+from wormsig.errors import PsbtError
+from wormsig.psbt.maps import put_signatures
+from wormsig.psbt.model import Psbt, is_final
+from wormsig.psbt.model import sighash_type as asked_type
+from wormsig.psbt.scripts import InputScripts, input_scripts
+from wormsig.psbt.verify import digest, signs_nothing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wormsig.psbt.model import Fields
+
+
+def sign_inputs(psbt: Psbt, keys: Mapping[int, Mapping[bytes, bytes]], *, sighash_type: int = SIGHASH_ALL) -> Psbt:
+    """Sign inputs with ECDSA: RFC6979 nonces, low R and low S, the bytes that Bitcoin Core makes.
+
+    Args:
+        psbt: The PSBT; it is signed with its own transaction, proven scripts and amounts.
+        keys: Input -> public key (as the input's script has it) -> secret key.
+        sighash_type: What the signatures commit to.
+
+    Returns:
+        The PSBT with the partial signatures added; never finalized, nothing else changed.
+
+    Raises:
+        PsbtError: An input's scripts cannot be proven, its key or type cannot be signed for, it is final already, or it
+            asks for another sighash type.
+        InputError: A secret key that is not its public key's; legacy hashing passes its cap (THREATS C16).
+    """
+    changed: dict[int, Fields] = {}
+    for index, pairs in keys.items():
+        scripts = _checked(psbt, index, sighash_type)
+        signatures = {}
+        for pubkey, seckey in pairs.items():
+            if not scripts.has_key(pubkey):
+                raise _refusal(index, f"key {pubkey.hex()} is not in the input's script")
+            message = digest(psbt, index, scripts, sighash_type)
+            signatures[pubkey] = _sign(index, pubkey, seckey, message) + bytes((sighash_type,))
+        changed[index] = put_signatures(psbt.inputs[index], signatures)
+    return psbt.with_signatures(changed)
+
+
+def _refusal(index: int, message: str, field: str | None = None) -> PsbtError:
+    return PsbtError(message, where=f"input {index}", field=field)
+
+
+def _checked(psbt: Psbt, index: int, sighash: int) -> InputScripts:
+    """The input's proven scripts, once it is sure that it can be signed with this sighash type."""
+    if not 0 <= index < len(psbt.inputs):
+        raise _refusal(index, "is not there")
+    if is_final(psbt, index):
+        raise _refusal(index, "is final already")
+    asked = asked_type(psbt, index)
+    if asked is not None and asked != sighash:
+        raise _refusal(index, f"asks for {sighash_name(asked)}, not {sighash_name(sighash)}", "PSBT_IN_SIGHASH_TYPE")
+    if signs_nothing(psbt, index, sighash):
+        raise _refusal(index, "SINGLE has no output at this index to sign", "PSBT_IN_SIGHASH_TYPE")
+    scripts = input_scripts(psbt, index)
+    if not scripts.script_code:
+        raise _refusal(index, f"cannot be signed yet: its type is {scripts.script_type}")
+    return scripts
+
+
+def _sign(index: int, pubkey: bytes, seckey: bytes, message: bytes) -> bytes:
+    """A signature that is sure to be the key's: a wrong secret key or a computing error never leaves."""
+    signature = secp.ecdsa_sign(seckey, message)
+    if not secp.ecdsa_verify(pubkey, message, signature):
+        raise _refusal(index, f"secret key does not belong to {pubkey.hex()}")
+    return signature

@@ -1,0 +1,113 @@
+"""Updater: adds what signers need to know, each field with its BIP174 form (BIP174).
+
+What is added is what the caller says; whether it is true is for `scripts` and the review.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin.tx import previous_output
+from wormsig.errors import InputError, PsbtError
+from wormsig.psbt.forms import known_pubkey
+from wormsig.psbt.maps import put, put_all
+from wormsig.psbt.model import (
+    BIP32_DERIVATION,
+    NON_WITNESS_UTXO,
+    OUT_BIP32_DERIVATION,
+    OUT_REDEEM_SCRIPT,
+    OUT_WITNESS_SCRIPT,
+    REDEEM_SCRIPT,
+    SIGHASH_TYPE,
+    WITNESS_SCRIPT,
+    WITNESS_UTXO,
+    Psbt,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wormsig.bitcoin.keys import KeyOrigin
+    from wormsig.bitcoin.tx import TxOutput
+
+
+def with_previous_tx(psbt: Psbt, index: int, raw: bytes) -> Psbt:
+    """Add the previous transaction of an input.
+
+    Args:
+        psbt: The PSBT.
+        index: The input.
+        raw: The whole transaction, with or without its witness.
+
+    Raises:
+        PsbtError: It is not the transaction that the input spends, or has no such output.
+    """
+    outpoint = psbt.tx.inputs[index].outpoint
+    place = {"where": f"input {index}", "field": "PSBT_IN_NON_WITNESS_UTXO"}
+    try:
+        txid, _ = previous_output(raw, outpoint.index)
+    except InputError as error:
+        raise PsbtError(error.message, **place) from None
+    if txid != outpoint.txid:
+        raise PsbtError("is not the transaction that the input spends", **place)
+    return psbt.with_input(index, put(psbt.inputs[index], NON_WITNESS_UTXO, raw))
+
+
+def with_witness_utxo(psbt: Psbt, index: int, output: TxOutput) -> Psbt:
+    """Add the output that a segwit input spends."""
+    return psbt.with_input(index, put(psbt.inputs[index], WITNESS_UTXO, output.serialize()))
+
+
+def with_sighash_type(psbt: Psbt, index: int, sighash_type: int) -> Psbt:
+    """Say which sighash type an input's signatures must have."""
+    return psbt.with_input(index, put(psbt.inputs[index], SIGHASH_TYPE, sighash_type.to_bytes(4, "little")))
+
+
+def with_input_scripts(
+    psbt: Psbt,
+    index: int,
+    *,
+    redeem_script: bytes | None = None,
+    witness_script: bytes | None = None,
+    origins: Mapping[bytes, KeyOrigin],
+) -> Psbt:
+    """Add scripts and key origins to an input.
+
+    Args:
+        psbt: The PSBT.
+        index: The input.
+        redeem_script: For P2SH.
+        witness_script: For P2WSH, nested or not.
+        origins: Public key -> key origin.
+
+    Raises:
+        PsbtError: Something in `origins` is not a public key.
+    """
+    added = _scripts(REDEEM_SCRIPT, redeem_script) | _scripts(WITNESS_SCRIPT, witness_script)
+    added |= _origins(BIP32_DERIVATION, origins, f"input {index}", "PSBT_IN_BIP32_DERIVATION")
+    return psbt.with_input(index, put_all(psbt.inputs[index], added))
+
+
+def with_output_scripts(
+    psbt: Psbt,
+    index: int,
+    *,
+    redeem_script: bytes | None = None,
+    witness_script: bytes | None = None,
+    origins: Mapping[bytes, KeyOrigin],
+) -> Psbt:
+    """Add scripts and key origins to an output; arguments as for `with_input_scripts`."""
+    added = _scripts(OUT_REDEEM_SCRIPT, redeem_script) | _scripts(OUT_WITNESS_SCRIPT, witness_script)
+    added |= _origins(OUT_BIP32_DERIVATION, origins, f"output {index}", "PSBT_OUT_BIP32_DERIVATION")
+    return psbt.with_output(index, put_all(psbt.outputs[index], added))
+
+
+def _scripts(key: bytes, script: bytes | None) -> dict[bytes, bytes]:
+    return {} if script is None else {key: script}
+
+
+def _origins(key_type: int, origins: Mapping[bytes, KeyOrigin], where: str, field: str) -> dict[bytes, bytes]:
+    for pubkey in origins:
+        if not known_pubkey(pubkey):
+            raise PsbtError(f"{pubkey.hex()} is not a public key", where=where, field=field)
+    return {bytes((key_type,)) + pubkey: origin.encode() for pubkey, origin in origins.items()}
