@@ -58,7 +58,7 @@ class Approved:
         Raises:
             RefusedError: The bytes are not those that were reviewed.
         """
-        if sha256(self.psbt).hex() != self.psbt_sha256:
+        if sha256(self.psbt) != self.psbt_sha256:
             raise RefusedError("not signed: the PSBT changed between review and signing (C20)")
 
 
@@ -82,7 +82,7 @@ def approve(
         RefusedError: The report has an error, a warning that nobody accepted, or nothing to sign; or it is not the
             review of this PSBT and wallet.
     """
-    digest = sha256(psbt).hex()
+    digest = sha256(psbt)
     if report.psbt_sha256 != digest or report.wallet_id != wallet.id:
         raise RefusedError("not signed: this is not the PSBT and wallet that were reviewed (C20)")
     if report.errors:

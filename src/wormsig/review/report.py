@@ -38,14 +38,16 @@ class Finding:
     Args:
         code: The row of the table in `findings`.
         where: The place: `transaction`, `input 3`, `output 1`, `global xpub d34db33f/48h`.
-        message: One sentence without a final stop; further lines give details.
+        message: One sentence without a final stop that names the place.
         hint: What to do about it, when there is something to do.
+        details: Further sentences, the most important first.
     """
 
     code: Code
     where: str
     message: str
     hint: str | None = None
+    details: tuple[str, ...] = ()
 
     @property
     def severity(self) -> Severity:
@@ -103,7 +105,7 @@ class InputView:
         threshold: Signatures needed; None when the script is not known.
         keys: Who can sign, in script order.
         sequence: 32 bits.
-        address: Of the spent script, when it has one and the network is known.
+        script: The spent scriptPubKey as hex; empty when it is not known.
         signed: How many distinct keys signed validly.
         final: The input carries final scripts.
         satisfied: Enough valid signatures, or final scripts that verify.
@@ -118,7 +120,7 @@ class InputView:
     threshold: int | None
     keys: tuple[KeyView, ...]
     sequence: int
-    address: str | None = None
+    script: str = ""
     signed: int = 0
     final: bool = False
     satisfied: bool = False
@@ -188,8 +190,9 @@ class Report:
         own_sats: Sum of the wallet's inputs; of all of them when there is no wallet. None when one is unknown.
         change_sats: Sum of the proven change.
         fee_sats: Inputs minus outputs; negative when there is less coming in than going out.
-        vsize: Of the final transaction, missing signatures estimated.
-        fee_rate: sat/vB.
+        vsize: Of the final transaction, missing signatures estimated; None when an input's final size cannot
+            be told.
+        fee_rate: sat/vB; None when fee or size are not known.
         net_outflow_sats: What leaves the wallet: its inputs minus proven change. None without a wallet.
         locktime: 32 bits.
         tx_version: Of the transaction; relative locktimes need 2.
@@ -216,7 +219,7 @@ class Report:
     own_sats: int | None
     change_sats: int
     fee_sats: int | None
-    vsize: int
+    vsize: int | None
     fee_rate: Fraction | None
     net_outflow_sats: int | None
     locktime: int

@@ -1,0 +1,241 @@
+"""Findings about inputs: whose they are, what their signatures would cover, which keys they name.
+
+Rows C5 and C6 (the sighash field), C7, C9, C13 (a coin spent twice), C21 and C23. Amounts are in `coins`, signatures
+in `signatures`.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin.keys import KeyOrigin, format_path
+from wormsig.bitcoin.sighash import SIGHASH_SINGLE, sighash_name
+from wormsig.errors import InputError
+from wormsig.psbt.model import BIP32_DERIVATION, REDEEM_SCRIPT, SIGHASH_TYPE, WITNESS_SCRIPT
+from wormsig.review.claims import IN_DERIVATION, IN_TAP_DERIVATION, claims
+from wormsig.review.findings import Code
+from wormsig.review.report import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from wormsig.psbt.model import Fields
+    from wormsig.review.claims import KeyIndex
+    from wormsig.review.context import ReviewContext
+    from wormsig.review.subject import Subject
+    from wormsig.wallet.derive import WalletScript
+    from wormsig.wallet.model import WalletKey
+
+_PLACE = struct.Struct("<II")
+_DERIVATION_KEY = bytes((BIP32_DERIVATION,))
+_NAMED = 5
+
+
+def input_findings(subject: Subject, allowed_sighash: Collection[int]) -> list[Finding]:
+    """Judge every input.
+
+    Args:
+        subject: What is reviewed.
+        allowed_sighash: Types that are signed and accepted.
+    """
+    found = _duplicates(subject)
+    foreign: list[int] = []
+    for index, fields in enumerate(subject.psbt.inputs):
+        own = subject.owned.inputs.get(index)
+        sighash = fields.get(SIGHASH_TYPE)
+        if sighash is not None:
+            found += _sighash_findings(subject, index, int.from_bytes(sighash, "little"), allowed_sighash)
+        if own is not None:
+            found += _own_script_findings(index, fields, own)
+            found += _origin_findings(subject, index, fields, own)
+            continue
+        foreign.append(index)
+        mismatch = subject.shown.input(index).mismatch
+        if mismatch is not None:
+            found.append(_mismatch(index, mismatch))
+        if subject.keys is not None:
+            found += _foreign_input_findings(subject, subject.keys, index)
+    if subject.has_wallet and foreign:
+        found.append(_foreign_summary(foreign, len(subject.psbt.inputs)))
+    return found
+
+
+def _duplicates(subject: Subject) -> list[Finding]:
+    tx = subject.psbt.tx
+    if not tx.inputs:
+        return [Finding(Code.NO_INPUTS, "transaction", "the transaction has no inputs")]
+    seen: dict[bytes, int] = {}
+    found: list[Finding] = []
+    for index, txin in enumerate(tx.inputs):
+        first = seen.setdefault(txin.outpoint.serialize(), index)
+        if first != index:
+            message = f"input {index} spends the same coin as input {first}"
+            found.append(Finding(Code.DUPLICATE_INPUT, f"input {index}", message, details=(str(txin.outpoint),)))
+    return found
+
+
+# --- C5, C6
+
+
+def _sighash_findings(subject: Subject, index: int, value: int, allowed: Collection[int]) -> list[Finding]:
+    where = f"input {index}"
+    found: list[Finding] = []
+    if is_single_without_output(value, index, len(subject.psbt.tx.outputs)):
+        message = f"{where} asks for {_name(value)}, and there is no output {index}: nothing would be covered"
+        found.append(Finding(Code.SINGLE_WITHOUT_OUTPUT, where, message))
+    if is_default_of_taproot(subject, index, value):
+        return found
+    message = f"{where} asks for a signature of type {_name(value)}, which leaves parts of the transaction open"
+    if value not in allowed:
+        found.append(Finding(Code.SIGHASH_FIELD, where, message))
+    elif value != 1:
+        found.append(Finding(Code.SIGHASH_ALLOWED, where, message))
+    return found
+
+
+def is_single_without_output(sighash: int, index: int, outputs: int) -> bool:
+    """Whether a sighash type would cover an output that does not exist (row C6)."""
+    return sighash & 0x1F == SIGHASH_SINGLE and index >= outputs
+
+
+def is_default_of_taproot(subject: Subject, index: int, sighash: int) -> bool:
+    """DEFAULT or ALL on a taproot input."""
+    coin = subject.coins[index]
+    return sighash == 0 and coin is not None and subject.shown.input(index).kind == "tr"
+
+
+def _name(value: int) -> str:
+    return f"{sighash_name(value)} ({value:#04x})" if value <= 0xFF else f"{value:#x}"
+
+
+def effective_sighash(context: ReviewContext) -> frozenset[int]:
+    """The types that are signed and accepted: ALL, and what a person named, who has to be there (row C5)."""
+    always = frozenset({0x01})
+    return always if context.unattended else always | context.allowed_sighash
+
+
+# --- C7, C21: the wallet's own inputs
+
+
+def _mismatch(index: int, field: str) -> Finding:
+    message = f"the {field} of input {index} does not hash to the script that it spends"
+    return Finding(Code.SCRIPT_MISMATCH, f"input {index}", message)
+
+
+def _own_script_findings(index: int, fields: Fields, own: WalletScript) -> list[Finding]:
+    """The wallet knows its own scripts: the PSBT's must be the same."""
+    found: list[Finding] = []
+    missing: list[str] = []
+    for key, name, expected in (
+        (REDEEM_SCRIPT, "redeemScript", own.redeem),
+        (WITNESS_SCRIPT, "witnessScript", own.witness),
+    ):
+        given = fields.get(key)
+        if given == expected:
+            continue
+        if given is not None:
+            found.append(_mismatch(index, name))
+        elif b"\x07" not in fields and b"\x08" not in fields:
+            missing.append(name)
+    if missing:
+        message = f"input {index} comes without its {' and '.join(missing)}"
+        found.append(Finding(Code.SCRIPT_MISSING, f"input {index}", message))
+    return found
+
+
+def _origin_findings(subject: Subject, index: int, fields: Fields, own: WalletScript) -> list[Finding]:
+    """Compare an own input's key origins with the wallet's."""
+    keys = subject.keys
+    assert keys is not None  # noqa: S101  an own input is proven by a wallet
+    place = _PLACE.pack(own.branch, own.index)
+    known = 0
+    wrong: list[tuple[WalletKey, bytes]] = []
+    for pubkey, prefix, key in zip(own.origins, keys.prefixes, keys.wallet.keys, strict=True):
+        origin = fields.get(_DERIVATION_KEY + pubkey)
+        if origin is None:
+            continue
+        known += 1
+        if origin != prefix + place:
+            wrong.append((key, origin))
+    where = f"input {index}"
+    found = [
+        Finding(
+            Code.WRONG_KEY_ORIGIN,
+            where,
+            f"{where} puts {label(key)} at another place than the wallet does",
+            details=(f"it says {origin_text(origin)}, the wallet says {key.origin}/{own.path}",),
+        )
+        for key, origin in wrong
+    ]
+    if known != sum(1 for key in fields if key[0] == BIP32_DERIVATION):
+        found += _stray_key_findings(keys, where, fields, own)
+    return found
+
+
+def _stray_key_findings(keys: KeyIndex, where: str, fields: Fields, own: WalletScript) -> list[Finding]:
+    """Key origins under our fingerprints for public keys that are not in the script."""
+    found: list[Finding] = []
+    for claim in claims(fields, IN_DERIVATION, IN_TAP_DERIVATION):
+        key = keys.by_fingerprint.get(claim.origin[:4])
+        if key is None or claim.pubkey in own.origins:
+            continue
+        message = f"{where} names a key of {label(key)} that is not in the wallet's script"
+        details = (f"{claim.pubkey.hex()} at {origin_text(claim.origin)}",)
+        found.append(Finding(Code.WRONG_KEY_ORIGIN, where, message, details=details))
+    return found
+
+
+# --- C9, C21, C23: everybody else's
+
+
+def _foreign_summary(foreign: Sequence[int], total: int) -> Finding:
+    named = ", ".join(map(str, foreign[:_NAMED])) + (", …" if len(foreign) > _NAMED else "")
+    if len(foreign) == total:
+        return Finding(
+            Code.FOREIGN_INPUTS,
+            "transaction",
+            "no input is the wallet's",
+            "is it the right wallet? `wormsig wallet list` shows those on this machine",
+        )
+    count = f"1 of {total} inputs is" if len(foreign) == 1 else f"{len(foreign)} of {total} inputs are"
+    return Finding(Code.FOREIGN_INPUTS, "transaction", f"{count} not the wallet's: {named}")
+
+
+def _foreign_input_findings(subject: Subject, keys: KeyIndex, index: int) -> list[Finding]:
+    """Keys of ours in an input that is not the wallet's."""
+    where = f"input {index}"
+    found: list[Finding] = []
+    named: dict[str, str] = {}
+    for claim in claims(subject.psbt.inputs[index], IN_DERIVATION, IN_TAP_DERIVATION):
+        key = keys.by_fingerprint.get(claim.origin[:4])
+        if key is None:
+            continue
+        named.setdefault(label(key), origin_text(claim.origin))
+        below = keys.steps_below(claim.origin)
+        if below is not None:
+            message = f"{where} puts {label(below[0])} at {format_path(below[1])}, where the wallet has another script"
+            found.append(Finding(Code.KEY_OUT_OF_PLACE, where, message))
+    for pubkey in subject.shown.input(index).pubkeys:
+        ours = subject.owned.our_keys.get(pubkey)
+        if ours is not None:
+            named.setdefault(label(ours.key), f"{ours.key.origin}/{ours.script.path}")
+    if named:
+        message = f"{where} is not the wallet's but names {' and '.join(named)}: it may be a private coin"
+        details = tuple(f"{who} at {origin}" for who, origin in named.items())
+        found.append(Finding(Code.OUR_KEY_IN_FOREIGN_INPUT, where, message, details=details))
+    return found
+
+
+def label(key: WalletKey) -> str:
+    """A wallet's key in a sentence: `carol's key [9a6a2580]`, or without a name `key [9a6a2580]`."""
+    owner = f"{key.name}'s key" if key.name is not None else "key"
+    return f"{owner} [{key.fingerprint.hex()}]"
+
+
+def origin_text(origin: bytes) -> str:
+    """A key origin's bytes as people write it."""
+    try:
+        return str(KeyOrigin.decode(origin))
+    except InputError:
+        return origin.hex()

@@ -1,0 +1,160 @@
+"""Findings about what surrounds the transaction: networks, global xpubs, unknown fields (rows C10, C11, C15).
+
+None of it ever decides anything; lies are reported.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin.keys import HARDENED
+from wormsig.psbt.fields import BY_TYPE, Map, field_name
+from wormsig.psbt.model import GLOBAL_XPUB
+from wormsig.review.claims import (
+    IN_DERIVATION,
+    IN_TAP_DERIVATION,
+    OUT_DERIVATION,
+    OUT_TAP_DERIVATION,
+    claims,
+)
+from wormsig.review.findings import Code
+from wormsig.review.inputs import label, origin_text
+from wormsig.review.report import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from wormsig.bitcoin.network import Network
+    from wormsig.psbt.model import Psbt
+    from wormsig.review.claims import KeyIndex
+    from wormsig.review.context import ReviewContext
+    from wormsig.wallet.model import Wallet, WalletKey
+
+_PROPRIETARY = 0xFC
+_KNOWN = {kind: frozenset(number for of, number in BY_TYPE if of is kind and number != _PROPRIETARY) for kind in Map}
+_LISTED = 8
+
+_PURPOSES = frozenset(number | HARDENED for number in (44, 48, 49, 84, 86, 87))
+"""Purposes whose next step is the coin type (BIP44, 48, 49, 84, 86, 87)."""
+
+_MAINNET_XPUB = bytes.fromhex("0488b21e")
+_TEST_XPUB = bytes.fromhex("043587cf")
+
+
+# --- C15
+
+
+def unknown_field_findings(psbt: Psbt) -> list[Finding]:
+    """One notice for every map with unknown or proprietary fields."""
+    found: list[Finding] = []
+    for kind, maps in ((Map.GLOBAL, (psbt.global_map,)), (Map.INPUT, psbt.inputs), (Map.OUTPUT, psbt.outputs)):
+        known = _KNOWN[kind]
+        for index, fields in enumerate(maps):
+            unknown = [key for key in fields if key[0] not in known]
+            if unknown:
+                where = kind.value if kind is Map.GLOBAL else f"{kind.value} {index}"
+                message = f"{where} has {len(unknown)} unknown or proprietary field{'s'[: len(unknown) > 1]}"
+                details = [f"{field_name(kind, key)}: key {key.hex()}, {len(fields[key])} bytes" for key in unknown]
+                if len(details) > _LISTED:
+                    details = [*details[:_LISTED], f"and {len(details) - _LISTED} more"]
+                found.append(Finding(Code.UNKNOWN_FIELDS, where, message, details=tuple(details)))
+    return found
+
+
+# --- C11
+
+
+def network_findings(psbt: Psbt, wallet: Wallet, keys: KeyIndex, context: ReviewContext) -> list[Finding]:
+    """Compare the wallet's network with the node's and with the coin types in derivation paths."""
+    found: list[Finding] = []
+    if context.network is not None and context.network is not wallet.network:
+        message = f"wallet {wallet.name} is for {wallet.network.value}, the node is on {context.network.value}"
+        found.append(Finding(Code.NETWORK_MISMATCH, "transaction", message))
+    seen: set[bytes] = set()
+    for where, origin in _origins(psbt, keys):
+        head = origin[:12]
+        if head in seen:
+            continue
+        seen.add(head)
+        if _is_other_coin_type(head, wallet.network):
+            message = f"{where} names a key of another network: {origin_text(origin)}"
+            found.append(Finding(Code.COIN_TYPE, where, message))
+    return found
+
+
+def _origins(psbt: Psbt, keys: KeyIndex) -> Iterator[tuple[str, bytes]]:
+    """The wallet's own key origins, and the PSBT's that are not simply those."""
+    for origin in keys.prefixes:
+        yield "the wallet", origin
+    prefixes = keys.by_prefix
+    for index, fields in enumerate(psbt.inputs):
+        for key, value in fields.items():
+            if key[0] == IN_DERIVATION and value[:-8] not in prefixes:
+                yield f"input {index}", value
+            elif key[0] == IN_TAP_DERIVATION:
+                for claim in claims({key: value}, IN_DERIVATION, IN_TAP_DERIVATION):
+                    yield f"input {index}", claim.origin
+    for index, fields in enumerate(psbt.outputs):
+        for claim in claims(fields, OUT_DERIVATION, OUT_TAP_DERIVATION):
+            yield f"output {index}", claim.origin
+
+
+def _is_other_coin_type(head: bytes, network: Network) -> bool:
+    if len(head) < 12:
+        return False
+    purpose, coin = struct.unpack("<II", head[4:12])
+    return purpose in _PURPOSES and coin >= HARDENED and coin - HARDENED != network.coin_type
+
+
+# --- C10
+
+
+def xpub_findings(psbt: Psbt, wallet: Wallet) -> list[Finding]:
+    """Compare the global xpubs with the wallet's keys, by key and chain code."""
+    by_key = {(key.xpub.pubkey, key.xpub.chain_code): key for key in wallet.keys}
+    by_origin = {key.origin.encode(): key for key in wallet.keys}
+    found: list[Finding] = []
+    for field, origin in psbt.global_map.items():
+        if field[0] == GLOBAL_XPUB and len(field) == 79:
+            found += _xpub_findings(field[1:], origin, by_key, by_origin, wallet.network)
+    return found
+
+
+def _xpub_findings(
+    xpub: bytes,
+    origin: bytes,
+    by_key: Mapping[tuple[bytes, bytes], WalletKey],
+    by_origin: Mapping[bytes, WalletKey],
+    network: Network,
+) -> list[Finding]:
+    where = f"global xpub {origin_text(origin)}"
+    found: list[Finding] = []
+    if xpub[:4] != (_MAINNET_XPUB if network.is_mainnet else _TEST_XPUB):
+        message = f"{where} does not carry the prefix of {network.value}"
+        found.append(Finding(Code.XPUB_NETWORK, where, message))
+    key = by_key.get((xpub[45:78], xpub[13:45]))
+    if key is None:
+        claimed = by_origin.get(origin)
+        if claimed is not None:
+            message = f"{where} is another key than {label(claimed)}, whose place it claims"
+            found.append(Finding(Code.XPUB_SWAPPED, where, message))
+        else:
+            found.append(Finding(Code.XPUB_UNKNOWN, where, f"{where} is none of the wallet's keys"))
+        return found
+    ours = key.xpub
+    differing = [
+        name
+        for name, here, there in (
+            ("fingerprint", origin[:4], key.fingerprint),
+            ("path", origin[4:], key.origin.encode()[4:]),
+            ("depth", xpub[4], ours.depth),
+            ("parent", xpub[5:9], ours.parent_fingerprint),
+            ("child number", int.from_bytes(xpub[9:13], "big"), ours.child_number),
+        )
+        if here != there
+    ]
+    if differing:
+        message = f"{where} is {label(key)}, but states another {' and '.join(differing)}"
+        found.append(Finding(Code.XPUB_METADATA, where, message))
+    return found

@@ -1,0 +1,211 @@
+"""Findings about outputs: is it change, does it only look like it, what does it hide.
+
+Rows C2, C3, C4, C7 (scripts of outputs), C13 (no outputs, zero amounts), C14, C19 and C21 (key origins of change).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin.script import ScriptType, classify, script_asm, witness_program
+from wormsig.bitcoin.tx import write_compact
+from wormsig.psbt.model import OUT_BIP32_DERIVATION
+from wormsig.review.claims import OUT_DERIVATION, OUT_TAP_DERIVATION, claims
+from wormsig.review.findings import Code
+from wormsig.review.inputs import label, origin_text
+from wormsig.review.report import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wormsig.review.claims import Claim, KeyIndex
+    from wormsig.review.context import ReviewContext
+    from wormsig.review.subject import Subject
+    from wormsig.wallet.derive import WalletScript
+    from wormsig.wallet.model import WalletKey
+
+_PLACE = struct.Struct("<II")
+_DERIVATION_KEY = bytes((OUT_BIP32_DERIVATION,))
+
+_DUST_RELAY_RATE = 3
+"""sat/vB, bitcoind's default for dust."""
+
+_SINGLE_KEY = frozenset({"wpkh", "sh-wpkh", "pkh", "tr"})
+
+
+def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[Finding]:
+    """Judge every output.
+
+    Args:
+        subject: What is reviewed.
+        other_wallets: Outputs that other wallets of ours derive, with their names.
+    """
+    tx = subject.psbt.tx
+    if not tx.outputs:
+        return [Finding(Code.NO_OUTPUTS, "transaction", "the transaction has no outputs")]
+    found: list[Finding] = []
+    spent = {coin.script for coin in subject.coins if coin is not None}
+    for index, output in enumerate(tx.outputs):
+        found += _amount_findings(index, output.sats, output.script)
+        own = subject.owned.outputs.get(index)
+        if own is not None:
+            found += _change_findings(subject, index, own, reused=output.script in spent)
+            continue
+        found += _script_findings(subject, index)
+        if subject.keys is None:
+            continue
+        if index in other_wallets:
+            message = f"output {index} pays another wallet of yours"
+            found.append(Finding(Code.OTHER_WALLET, f"output {index}", message, details=(other_wallets[index],)))
+        else:
+            found += _look_alike_change(subject, subject.keys, index)
+    return found
+
+
+# --- C13, C14, C19: amounts and scripts
+
+
+def _amount_findings(index: int, sats: int, script: bytes) -> list[Finding]:
+    where, kind = f"output {index}", classify(script)
+    if kind is ScriptType.OP_RETURN:
+        return [Finding(Code.BURNED_COINS, where, f"{where} burns {sats} sat: nobody can spend it")] if sats > 0 else []
+    if sats == 0 and kind is not ScriptType.ANCHOR:
+        return [Finding(Code.ZERO_AMOUNT, where, f"{where} pays nothing")]
+    limit = dust_limit(script)
+    if 0 < sats < limit:
+        return [Finding(Code.DUST, where, f"{where} is dust: {sats} sat, and nodes relay nothing below {limit}")]
+    return []
+
+
+def dust_limit(script: bytes) -> int:
+    """The least amount that bitcoind relays for an output: what spending it costs at 3 sat/vB."""
+    spending = 67 if witness_program(script) is not None else 148
+    return (8 + len(write_compact(len(script))) + len(script) + spending) * _DUST_RELAY_RATE
+
+
+def _script_findings(subject: Subject, index: int) -> list[Finding]:
+    script = subject.psbt.tx.outputs[index].script
+    where, found = f"output {index}", []
+    kind = classify(script)
+    if kind is ScriptType.OP_RETURN:
+        found.append(Finding(Code.DATA_OUTPUT, where, f"{where} carries {len(script) - 1} bytes of data"))
+    elif kind is ScriptType.UNKNOWN:
+        message = f"{where} has a script of no standard kind"
+        found.append(Finding(Code.NONSTANDARD_SCRIPT, where, message, details=(script_asm(script),)))
+    mismatch = subject.shown.output(index).mismatch
+    if mismatch is not None:
+        message = f"the {mismatch} of {where} does not hash to the script that it pays"
+        found.append(Finding(Code.OUTPUT_SCRIPT_MISMATCH, where, message))
+    return found
+
+
+# --- C4, C19, C21: proven change
+
+
+def _change_findings(subject: Subject, index: int, own: WalletScript, *, reused: bool) -> list[Finding]:
+    context, where = subject.context, f"output {index}"
+    found = _gap_findings(subject, where, own)
+    if reused or own.script_pubkey in context.used_scripts:
+        what = "that this transaction spends from" if reused else "that was paid before"
+        found.append(Finding(Code.ADDRESS_REUSE, where, f"{where} goes back to address {own.path}, {what}"))
+    keys, place = subject.keys, _PLACE.pack(own.branch, own.index)
+    assert keys is not None  # noqa: S101  change is proven by a wallet
+    fields = subject.psbt.outputs[index]
+    for pubkey, prefix, key in zip(own.origins, keys.prefixes, keys.wallet.keys, strict=True):
+        origin = fields.get(_DERIVATION_KEY + pubkey)
+        if origin is not None and origin != prefix + place:
+            message = f"{where} is change, but puts {label(key)} at another place than the wallet does"
+            details = (f"it says {origin_text(origin)}, the wallet says {key.origin}/{own.path}",)
+            found.append(Finding(Code.WRONG_CHANGE_ORIGIN, where, message, details=details))
+    return found
+
+
+def _gap_findings(subject: Subject, where: str, own: WalletScript) -> list[Finding]:
+    highest = subject.owned.reference(own.branch)
+    gap = subject.context.gap
+    ahead = own.index - highest
+    for limit, code in (
+        (gap.error, Code.INDEX_OUT_OF_REACH),
+        (gap.warning, Code.INDEX_FAR_AHEAD),
+        (gap.notice, Code.INDEX_AHEAD),
+    ):
+        if ahead > limit:
+            known = f"the highest one known to be used is {highest}" if highest >= 0 else "no used one is known"
+            message = f"{where} is change at address {own.path}, where a wallet may not look for it"
+            return [Finding(code, where, message, details=(known,))]
+    return []
+
+
+# --- C2, C3: what is not change and may pretend to be
+
+
+def _look_alike_change(subject: Subject, keys: KeyIndex, index: int) -> list[Finding]:
+    """Judge an output that is not the wallet's by the keys that it names and shows."""
+    fields = subject.psbt.outputs[index]
+    named: dict[bytes, WalletKey] = {}
+    ours: dict[bytes, WalletKey] = {}
+    pubkeys = subject.shown.output(index).pubkeys
+    for claim in claims(fields, OUT_DERIVATION, OUT_TAP_DERIVATION):
+        key = keys.key_of(claim.origin) if claim.origin[:4] in keys.by_fingerprint else None
+        if key is None:
+            continue
+        named[keys.prefixes[keys.wallet.keys.index(key)]] = key
+        _note_owned(keys, claim, pubkeys, ours)
+    for pubkey in pubkeys:
+        known = subject.owned.our_keys.get(pubkey)
+        if known is not None:
+            ours[pubkey] = known.key
+    where = f"output {index}"
+    if ours and len(pubkeys) > 1:
+        return [_foreign_key_finding(subject, index, pubkeys, ours)]
+    who = " and ".join(label(key) for key in named.values())
+    if len(named) > 1:
+        message = f"{where} claims to be change, but its script is not the wallet's"
+        sats = subject.psbt.tx.outputs[index].sats
+        details = (f"it names {who}", f"{sats} sat would leave the wallet")
+        return [Finding(Code.FAKE_CHANGE, where, message, details=details)]
+    if named and subject.shown.output(index).kind in _SINGLE_KEY:
+        return [Finding(Code.COSIGNER_PAYOUT, where, f"{where} pays a single key and says that it is {who}")]
+    if named:
+        message = f"{where} names {who}, but its script is not the wallet's"
+        return [Finding(Code.NAMES_OUR_KEY, where, message)]
+    return []
+
+
+def _note_owned(keys: KeyIndex, claim: Claim, pubkeys: tuple[bytes, ...], ours: dict[bytes, WalletKey]) -> None:
+    """A key in the script that really descends from one of the wallet's, at a place that the wallet does not use."""
+    if claim.pubkey in pubkeys and claim.pubkey not in ours:
+        owner = keys.owns(claim)
+        if owner is not None:
+            ours[claim.pubkey] = owner
+
+
+def _foreign_key_finding(
+    subject: Subject, index: int, pubkeys: tuple[bytes, ...], ours: Mapping[bytes, WalletKey]
+) -> Finding:
+    """A script of several keys, some of them the wallet's."""
+    where = f"output {index}"
+    multisig = subject.shown.output(index).multisig
+    what = f"a {multisig.threshold}-of-{len(multisig.pubkeys)}" if multisig is not None else "a script"
+    foreign = [pubkey.hex() for pubkey in pubkeys if pubkey not in ours]
+    keys = subject.keys
+    assert keys is not None  # noqa: S101  the caller has one
+    missing = [label(key) for key in keys.wallet.keys if key not in ours.values()]
+    if len(foreign) == 1 and len(missing) == 1:
+        detail = f"it pays {what} in which {missing[0]} is replaced by {foreign[0]}"
+    elif foreign:
+        mine = " and ".join(dict.fromkeys(label(key) for key in ours.values()))
+        detail = f"it pays {what} of {mine} with {', '.join(foreign[:3])}{' and others' if len(foreign) > 3 else ''}"
+    else:
+        detail = f"it pays {what} of the wallet's own keys, at places or under rules that the wallet does not have"
+    message = f"{where} looks like change but is not yours"
+    details = (detail, f"{subject.psbt.tx.outputs[index].sats} sat would leave the wallet")
+    if _is_paid_anyway(subject.context, index):
+        return Finding(Code.PAID_ANYWAY, where, message, details=details)
+    hint = f"only if you know this address and mean to pay it: --pay-anyway {index}"
+    return Finding(Code.FOREIGN_KEY_IN_CHANGE, where, message, hint, details)
+
+
+def _is_paid_anyway(context: ReviewContext, index: int) -> bool:
+    return index in context.pay_anyway and not context.unattended

@@ -1,0 +1,265 @@
+"""`review`: puts the checks of this room together into one report. Pure, and linear in the size of the PSBT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from wormsig.bitcoin.script import parse_multisig
+from wormsig.psbt.model import REDEEM_SCRIPT, WITNESS_SCRIPT, sha256
+from wormsig.psbt.scripts import InputScripts
+from wormsig.psbt.size import estimated_vsize
+from wormsig.review.claims import IN_DERIVATION, OUT_DERIVATION, KeyIndex
+from wormsig.review.coins import find_coins
+from wormsig.review.fees import fee_findings, sum_findings
+from wormsig.review.findings import Code
+from wormsig.review.history import look_alike_findings, repeat_findings
+from wormsig.review.inputs import effective_sighash, input_findings
+from wormsig.review.metadata import network_findings, unknown_field_findings, xpub_findings
+from wormsig.review.outputs import output_findings
+from wormsig.review.ownership import NOTHING, prove
+from wormsig.review.report import Finding, OutputKind, Report, Severity
+from wormsig.review.signatures import judge_signatures
+from wormsig.review.subject import ShownScripts, Subject
+from wormsig.review.timing import is_replaceable, timing_findings
+from wormsig.review.views import Labels, input_views, output_views, signature_views
+from wormsig.wallet.derive import Deriver, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wormsig.bitcoin.tx import TxOutput
+    from wormsig.psbt.model import Psbt
+    from wormsig.review.context import ReviewContext
+    from wormsig.review.report import InputView, OutputView, SignatureView
+    from wormsig.wallet.model import Wallet
+
+OTHER_WALLET_SEARCH = 100
+"""Indices per branch in which other wallets of ours are searched for a payment that names no place."""
+
+UNSUPPORTED_TYPES = frozenset({"tr"})
+"""Kinds that are shown, and that this version can neither sign nor check."""
+
+_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTICE: 2}
+
+
+def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver: Deriver | None = None) -> Report:
+    """Review a PSBT.
+
+    Args:
+        psbt: The PSBT; nothing in it is trusted.
+        wallet: The agreed wallet; None shows everything and calls nothing ours.
+        context: What else is known.
+        deriver: The wallet's, when the caller has one already and wants its derived scripts kept.
+
+    Returns:
+        The report. Whatever is wrong with the PSBT is a finding in it, never an exception.
+    """
+    coins = find_coins(psbt, context)
+    allowed = effective_sighash(context)
+    signatures = judge_signatures(psbt, allowed)
+    subject = _subject(psbt, coins.outputs, wallet, context, deriver)
+    labels = Labels(subject)
+    others = tuple((other, Deriver(other)) for other in context.other_wallets) if wallet is not None else ()
+    elsewhere = _outputs_elsewhere(subject, others)
+    inputs = input_views(subject, signatures, labels)
+    outputs = output_views(subject, elsewhere)
+    sums = Sums.of(subject, inputs, outputs)
+    found = [
+        *coins.findings,
+        *sum_findings([view.sats for view in inputs], [view.sats for view in outputs]),
+        *sums.findings(context),
+        *input_findings(subject, allowed),
+        *_inputs_elsewhere(subject, others),
+        *output_findings(subject, elsewhere),
+        *signatures.findings,
+        *timing_findings(psbt.tx, context),
+        *_wallet_findings(subject),
+        *unknown_field_findings(psbt),
+        *_history(subject, outputs, sums),
+    ]
+    views = inputs, outputs, signature_views(subject, signatures, labels)
+    return _report(subject, views, sums, found)
+
+
+def _subject(
+    psbt: Psbt,
+    coins: Sequence[TxOutput | None],
+    wallet: Wallet | None,
+    context: ReviewContext,
+    deriver: Deriver | None,
+) -> Subject:
+    scripts = ShownScripts(psbt, coins)
+    if wallet is None:
+        return Subject(psbt, coins, None, NOTHING, scripts, context.network, context)
+    keys = KeyIndex(wallet)
+    if deriver is None or deriver.wallet is not wallet:
+        deriver = Deriver(wallet)
+    owned = prove(psbt, coins, deriver=deriver, keys=keys, visible=scripts.pubkeys, context=context)
+    return Subject(psbt, coins, keys, owned, scripts, wallet.network, context)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What comes in and goes out.
+
+    Args:
+        inputs: All inputs; None when one is unknown.
+        own: The wallet's inputs; all of them without a wallet. None when one is unknown.
+        change: Proven change.
+        fee: Inputs minus outputs.
+        vsize: Of the final transaction, estimated; None when an input's final size cannot be told.
+    """
+
+    inputs: int | None
+    own: int | None
+    change: int
+    fee: int | None
+    vsize: int | None
+
+    @classmethod
+    def of(cls, subject: Subject, inputs: Sequence[InputView], outputs: Sequence[OutputView]) -> Sums:
+        """Add up."""
+        total = _total([view.sats for view in inputs])
+        own = _total([view.sats for view in inputs if view.mine]) if subject.has_wallet else total
+        change = sum(view.sats for view in outputs if view.kind is OutputKind.CHANGE)
+        fee = None if total is None or not inputs else total - sum(view.sats for view in outputs)
+        return cls(total, own, change, fee, estimated_vsize(subject.psbt, _known_scripts(subject)))
+
+    @property
+    def fee_rate(self) -> Fraction | None:
+        """sat/vB, exactly."""
+        return None if self.fee is None or self.vsize is None else Fraction(self.fee, self.vsize)
+
+    def findings(self, context: ReviewContext) -> list[Finding]:
+        """Judge the fee, when it is known."""
+        if self.fee is None or self.inputs is None:
+            return []
+        return fee_findings(self.fee, self.own or self.inputs, self.fee_rate, context)
+
+
+def _known_scripts(subject: Subject) -> dict[int, InputScripts]:
+    """The wallet's scripts of its inputs that come without them."""
+    known: dict[int, InputScripts] = {}
+    for index, own in subject.owned.inputs.items():
+        fields, coin = subject.psbt.inputs[index], subject.coins[index]
+        if coin is None or (own.redeem == fields.get(REDEEM_SCRIPT) and own.witness == fields.get(WITNESS_SCRIPT)):
+            continue
+        inner = own.witness or own.redeem or b""
+        kind = subject.shown.input(index).kind if subject.keys is None else subject.keys.wallet.script_type
+        known[index] = InputScripts(coin, kind, own.redeem, own.witness, parse_multisig(inner), inner)
+    return known
+
+
+def _total(amounts: Sequence[int | None]) -> int | None:
+    known = [sats for sats in amounts if sats is not None]
+    return sum(known) if len(known) == len(amounts) else None
+
+
+Others = tuple[tuple["Wallet", Deriver], ...]
+
+
+def _outputs_elsewhere(subject: Subject, others: Others) -> dict[int, str]:
+    """Outputs that another wallet of ours derives, with its name."""
+    found: dict[int, str] = {}
+    for wallet, deriver in others:
+        keys = KeyIndex(wallet)
+        for index, output in enumerate(subject.psbt.tx.outputs):
+            if index not in subject.owned.outputs and index not in found:
+                hints = keys.places(subject.psbt.outputs[index], OUT_DERIVATION)
+                if locate(deriver, output.script, hints, OTHER_WALLET_SEARCH) is not None:
+                    found[index] = wallet.name
+    return found
+
+
+def _inputs_elsewhere(subject: Subject, others: Others) -> list[Finding]:
+    """Inputs that another wallet of ours derives: coins slipped in that we know are ours (row C23)."""
+    found: list[Finding] = []
+    for wallet, deriver in others:
+        keys = KeyIndex(wallet)
+        for index, coin in enumerate(subject.coins):
+            if coin is None or index in subject.owned.inputs:
+                continue
+            hints = keys.places(subject.psbt.inputs[index], IN_DERIVATION)
+            if locate(deriver, coin.script, hints, OTHER_WALLET_SEARCH) is not None:
+                message = f"input {index} is not this wallet's, but a coin of your wallet {wallet.name}"
+                found.append(Finding(Code.OUR_KEY_IN_FOREIGN_INPUT, f"input {index}", message))
+    return found
+
+
+def _wallet_findings(subject: Subject) -> list[Finding]:
+    """What only a wallet can tell: network and global xpubs."""
+    if subject.keys is None:
+        return []
+    wallet = subject.keys.wallet
+    return [
+        *network_findings(subject.psbt, wallet, subject.keys, subject.context),
+        *xpub_findings(subject.psbt, wallet),
+    ]
+
+
+def _history(subject: Subject, outputs: Sequence[OutputView], sums: Sums) -> list[Finding]:
+    """What was paid and signed before."""
+    context, tx = subject.context, subject.psbt.tx
+    found: list[Finding] = []
+    if context.previously_paid or subject.has_wallet:
+        own = [view.address for view in outputs if view.kind is OutputKind.CHANGE and view.address is not None]
+        found += look_alike_findings(outputs, context.previously_paid, own)
+    if context.signed_before:
+        payments = frozenset(
+            (tx.outputs[view.index].script, view.sats) for view in outputs if view.kind is OutputKind.PAYMENT
+        )
+        found += repeat_findings(tx, payments, sums.fee, context)
+    return found
+
+
+def _report(
+    subject: Subject,
+    views: tuple[tuple[InputView, ...], tuple[OutputView, ...], tuple[SignatureView, ...]],
+    sums: Sums,
+    findings: Sequence[Finding],
+) -> Report:
+    inputs, outputs, signatures = views
+    psbt = subject.psbt
+    wallet = None if subject.keys is None else subject.keys.wallet
+    outflow = None if wallet is None or sums.own is None else sums.own - sums.change
+    return Report(
+        psbt_sha256=sha256(psbt),
+        psbt_version=psbt.version,
+        txid=psbt.txid,
+        network=subject.network,
+        wallet=None if wallet is None else wallet.name,
+        wallet_id=None if wallet is None else wallet.id,
+        threshold=_common_threshold(inputs) if wallet is None else wallet.threshold,
+        wallet_keys=None if wallet is None else len(wallet.keys),
+        wallet_type=None if wallet is None else wallet.script_type,
+        inputs=inputs,
+        outputs=outputs,
+        signatures=signatures,
+        findings=tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity])),
+        input_sats=sums.inputs,
+        own_sats=sums.own,
+        change_sats=sums.change,
+        fee_sats=sums.fee,
+        vsize=sums.vsize,
+        fee_rate=sums.fee_rate,
+        net_outflow_sats=outflow,
+        locktime=psbt.tx.locktime,
+        tx_version=psbt.tx.version,
+        replaceable=is_replaceable(psbt.tx),
+        complete=bool(inputs) and all(view.satisfied for view in inputs),
+        unsupported=_unsupported(inputs),
+    )
+
+
+def _common_threshold(inputs: Sequence[InputView]) -> int | None:
+    thresholds = {view.threshold for view in inputs}
+    return thresholds.pop() if len(thresholds) == 1 else None
+
+
+def _unsupported(inputs: Sequence[InputView]) -> tuple[int, ...]:
+    """Taproot inputs where nothing else is the wallet's."""
+    if any(view.mine for view in inputs):
+        return ()
+    return tuple(view.index for view in inputs if view.script_type in UNSUPPORTED_TYPES)

@@ -1,0 +1,112 @@
+"""The script behind a scriptPubKey, as far as a PSBT shows it and the hashes agree (row C7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wormsig.bitcoin.script import (
+    Multisig,
+    ScriptType,
+    classify,
+    hash160,
+    operations,
+    p2sh_script,
+    p2wsh_script,
+    parse_multisig,
+)
+
+WITNESS_SCRIPT, REDEEM_SCRIPT = "witnessScript", "redeemScript"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What stands behind a scriptPubKey.
+
+    Args:
+        kind: `wsh`, `sh-wsh`, `sh`, `wpkh`, `sh-wpkh`, `pkh`, `tr`, `bare`, `op_return`, `anchor`, `unknown`. A `sh`
+            whose redeemScript is hidden may be any of the `sh` kinds.
+        inner: The script that names the keys; None when it is hidden, or is no script of keys.
+        mismatch: The field whose script does not hash to what it should, by its BIP174 name.
+    """
+
+    kind: str
+    inner: bytes | None = None
+    mismatch: str | None = None
+
+    @property
+    def multisig(self) -> Multisig | None:
+        """The m-of-n, when the inner script is exactly that."""
+        return None if self.inner is None else parse_multisig(self.inner)
+
+    @property
+    def pubkeys(self) -> tuple[bytes, ...]:
+        """The public keys that the inner script holds, whatever else it holds."""
+        if self.inner is None:
+            return ()
+        multisig = parse_multisig(self.inner)
+        if multisig is not None:
+            return multisig.pubkeys
+        parts = operations(self.inner) or []
+        return tuple(dict.fromkeys(data for _, data, _ in parts if data is not None and _like_a_key(data)))
+
+
+def _like_a_key(data: bytes) -> bool:
+    return (len(data) == 33 and data[0] in {2, 3}) or (len(data) == 65 and data[0] == 4)
+
+
+def shown(script: bytes, redeem: bytes | None, witness: bytes | None) -> Shown:
+    """Open a scriptPubKey with the scripts that a PSBT gives for it.
+
+    Args:
+        script: scriptPubKey.
+        redeem: Claimed redeemScript.
+        witness: Claimed witnessScript.
+    """
+    kind = classify(script)
+    if kind is ScriptType.SH:
+        return _shown_sh(script, redeem, witness)
+    if redeem is not None:
+        return Shown(kind.value, mismatch=REDEEM_SCRIPT)
+    if kind is ScriptType.WSH:
+        return _shown_wsh("wsh", script, witness)
+    inner = script if kind in {ScriptType.BARE, ScriptType.UNKNOWN} else None
+    return Shown(kind.value, inner, WITNESS_SCRIPT if witness is not None else None)
+
+
+def _shown_wsh(kind: str, program: bytes, witness: bytes | None) -> Shown:
+    if witness is None:
+        return Shown(kind)
+    return Shown(kind, witness) if p2wsh_script(witness) == program else Shown(kind, mismatch=WITNESS_SCRIPT)
+
+
+def _shown_sh(script: bytes, redeem: bytes | None, witness: bytes | None) -> Shown:
+    if redeem is None:
+        nested = witness is not None and p2sh_script(p2wsh_script(witness)) == script
+        if nested or witness is None:
+            return Shown("sh-wsh" if nested else "sh", witness)
+        return Shown("sh", mismatch=WITNESS_SCRIPT)
+    if p2sh_script(redeem) != script:
+        return Shown("sh", mismatch=REDEEM_SCRIPT)
+    kind = classify(redeem)
+    if kind is ScriptType.WSH:
+        return _shown_wsh("sh-wsh", redeem, witness)
+    if witness is not None:
+        return Shown("sh", mismatch=WITNESS_SCRIPT)
+    return Shown("sh-wpkh") if kind is ScriptType.WPKH else Shown("sh", redeem)
+
+
+def key_hash(script: bytes, redeem: bytes | None) -> bytes | None:
+    """HASH160 of the one key that a `pkh`, `wpkh` or `sh-wpkh` script pays, else None."""
+    kind = classify(script)
+    if kind is ScriptType.PKH:
+        return script[3:23]
+    if kind is ScriptType.WPKH:
+        return script[2:]
+    if kind is ScriptType.SH and redeem is not None and classify(redeem) is ScriptType.WPKH:
+        return redeem[2:]
+    return None
+
+
+def pays_key(digest: bytes, pubkey: bytes) -> bool:
+    """Whether a key hash is this key's."""
+    return hash160(pubkey) == digest

@@ -1,0 +1,116 @@
+"""Signatures and final scripts that are already there: checked, shown, and counted only when they verify.
+
+Rows C5 and C6 (a signature's last byte), C16 (the cap on legacy hashing) and C22. The cryptography is the psbt
+room's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wormsig.errors import InputError
+from wormsig.psbt.finals import FinalState, check_finals
+from wormsig.psbt.verify import SignatureProblem, check_signatures
+from wormsig.review.findings import Code
+from wormsig.review.inputs import is_single_without_output
+from wormsig.review.report import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wormsig.psbt.finals import FinalCheck
+    from wormsig.psbt.model import Psbt
+    from wormsig.psbt.verify import SignatureCheck
+
+_UNCHECKED = frozenset({SignatureProblem.UNKNOWN_AMOUNT, SignatureProblem.BAD_SCRIPT})
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """What is there and what it is worth.
+
+    Args:
+        checks: Every signature, those in final scripts included, by input.
+        finals: Input -> state of its final scripts.
+        signed: Input -> number of distinct keys with a valid signature.
+        findings: What is wrong.
+    """
+
+    checks: tuple[SignatureCheck, ...]
+    finals: Mapping[int, FinalState]
+    signed: Mapping[int, int]
+    findings: tuple[Finding, ...]
+
+
+def judge_signatures(psbt: Psbt, allowed_sighash: frozenset[int]) -> Signatures:
+    """Check every signature and every final script.
+
+    Args:
+        psbt: The PSBT.
+        allowed_sighash: Types that are accepted.
+    """
+    try:
+        partial = check_signatures(psbt, allowed=allowed_sighash)
+        finals = check_finals(psbt, allowed=allowed_sighash)
+    except InputError as error:
+        bomb = Finding(Code.SIGHASH_BOMB, "transaction", f"the signatures were not checked: {error.message}")
+        return Signatures((), {}, {}, (bomb,))
+    outputs = len(psbt.tx.outputs)
+    found: list[Finding] = []
+    keys: dict[int, set[bytes]] = {}
+    for check in partial:
+        if check.valid:
+            keys.setdefault(check.input, set()).add(check.pubkey)
+        found += _signature_findings(check, allowed_sighash, outputs)
+    for final in finals:
+        for check in final.signatures:
+            if check.valid and final.state is FinalState.VALID:
+                keys.setdefault(final.input, set()).add(check.pubkey)
+            if check.valid or check.problem is SignatureProblem.SIGHASH_TYPE:
+                found += _signature_findings(check, allowed_sighash, outputs)
+        found += _final_findings(final)
+    checks = partial
+    if finals:
+        inside = [check for final in finals for check in final.signatures]
+        checks = tuple(sorted((*partial, *inside), key=lambda check: check.input))
+    return Signatures(
+        checks,
+        {final.input: final.state for final in finals},
+        {index: len(found_keys) for index, found_keys in keys.items()},
+        tuple(found),
+    )
+
+
+def _final_findings(final: FinalCheck) -> list[Finding]:
+    where = f"input {final.input}"
+    if final.state is FinalState.INVALID:
+        problems = tuple(dict.fromkeys(check.problem.value for check in final.signatures if check.problem is not None))
+        message = f"the final scripts of {where} do not verify"
+        return [Finding(Code.BAD_FINAL, where, message, details=problems)]
+    if final.state is FinalState.NOT_CHECKED:
+        message = f"the final scripts of {where} cannot be checked here and are not counted"
+        return [Finding(Code.FINAL_NOT_CHECKED, where, message)]
+    return []
+
+
+def _signature_findings(check: SignatureCheck, allowed: frozenset[int], outputs: int) -> list[Finding]:
+    where = f"input {check.input}"
+    who = f"the signature of {check.pubkey.hex()} on {where}"
+    sighash = check.signature[-1] if check.signature else 0
+    if is_single_without_output(sighash, check.input, outputs):
+        message = f"{who} is of type SINGLE, and there is no output {check.input}: it covers nothing"
+        return [Finding(Code.SINGLE_WITHOUT_OUTPUT, where, message)]
+    if check.valid:
+        if sighash != 1:
+            return [Finding(Code.SIGHASH_ALLOWED, where, f"{who} is of sighash type {sighash:#04x}")]
+        return []
+    problem = check.problem
+    assert problem is not None  # noqa: S101  it is not valid
+    if problem is SignatureProblem.SIGHASH_TYPE and sighash not in allowed:
+        message = f"{who} is of sighash type {sighash:#04x}, which leaves parts of the transaction open"
+        return [Finding(Code.SIGHASH_SIGNATURE, where, message)]
+    if problem in _UNCHECKED:
+        message = f"{who} cannot be checked: {problem.value}"
+        return [Finding(Code.SIGNATURE_NOT_CHECKED, where, message)]
+    return [Finding(Code.BAD_SIGNATURE, where, f"{who} does not count: {problem.value}")]

@@ -1,0 +1,86 @@
+"""What the checks of a review look at: the PSBT, the wallet as far as there is one, and what is proven so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wormsig.psbt.model import OUT_REDEEM_SCRIPT, OUT_WITNESS_SCRIPT, REDEEM_SCRIPT, WITNESS_SCRIPT, is_final
+from wormsig.review.scripts import Shown, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wormsig.bitcoin.network import Network
+    from wormsig.bitcoin.tx import TxOutput
+    from wormsig.psbt.model import Psbt
+    from wormsig.review.claims import KeyIndex
+    from wormsig.review.context import ReviewContext
+    from wormsig.review.ownership import Ownership
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Everything that one review is about.
+
+    Args:
+        psbt: The PSBT.
+        coins: What each input spends; None where nothing is known.
+        keys: The wallet's keys; None without a wallet.
+        owned: What is proven to be the wallet's.
+        shown: Scripts behind the inputs (`input`, index) and outputs that are not the wallet's.
+        network: To write addresses for; None when nobody said.
+        context: What else is known.
+    """
+
+    psbt: Psbt
+    coins: Sequence[TxOutput | None]
+    keys: KeyIndex | None
+    owned: Ownership
+    shown: ShownScripts
+    network: Network | None
+    context: ReviewContext
+
+    @property
+    def has_wallet(self) -> bool:
+        """Whether there is a wallet to compare with."""
+        return self.keys is not None
+
+
+class ShownScripts:
+    """The scripts behind inputs and outputs as the PSBT shows them, opened when asked for and kept."""
+
+    __slots__ = ("_coins", "_inputs", "_outputs", "_psbt")
+
+    def __init__(self, psbt: Psbt, coins: Sequence[TxOutput | None]) -> None:
+        self._psbt = psbt
+        self._coins = coins
+        self._inputs: dict[int, Shown] = {}
+        self._outputs: dict[int, Shown] = {}
+
+    def input(self, index: int) -> Shown:
+        """The script behind the coin that an input spends."""
+        if index not in self._inputs:
+            self._inputs[index] = self._open_input(index)
+        return self._inputs[index]
+
+    def _open_input(self, index: int) -> Shown:
+        coin, fields = self._coins[index], self._psbt.inputs[index]
+        if coin is None:
+            return Shown("unknown")
+        proven = self._psbt.memo.scripts.get(index) if is_final(self._psbt, index) else None
+        if proven is not None:  # final scripts carry what their fields no longer say
+            return shown(coin.script, proven.redeem, proven.witness)
+        return shown(coin.script, fields.get(REDEEM_SCRIPT), fields.get(WITNESS_SCRIPT))
+
+    def output(self, index: int) -> Shown:
+        """The script behind an output."""
+        if index not in self._outputs:
+            script, fields = self._psbt.tx.outputs[index].script, self._psbt.outputs[index]
+            self._outputs[index] = shown(script, fields.get(OUT_REDEEM_SCRIPT), fields.get(OUT_WITNESS_SCRIPT))
+        return self._outputs[index]
+
+    def pubkeys(self, item: tuple[str, int]) -> tuple[bytes, ...]:
+        """The public keys in the script behind an item: `input` or `output`, and the index."""
+        kind, index = item
+        return (self.input(index) if kind == "input" else self.output(index)).pubkeys
