@@ -71,6 +71,20 @@ class Connector:
         self.tor = tor
         self._slots = DeferredSemaphore(AT_ONCE)
 
+    def verifying(self) -> Connector:
+        """The same, for codes whose persons have to compare the verifier."""
+        if self.verify:
+            return self
+        other = Connector(self.reactor, self.relay_url, role=self.role, verify=True, limits=self.limits, tor=self._tor)
+        other._slots = self._slots  # noqa: SLF001  one limit for one relay
+        return other
+
+    def verifying(self) -> Connector:
+        """The same, but the verifier has to be compared. Shares the limit of connections at once."""
+        other = Connector(self.reactor, self.relay_url, role=self.role, verify=True, limits=self.limits, tor=self.tor)
+        other._slots = self._slots
+        return other
+
     async def allocate(self, code_length: int = 3) -> Pending:
         """Have the relay choose a free nameplate, and choose words for it.
 

@@ -21,6 +21,10 @@ class RelayRefusedError(TransportError):
     """The relay answered and said no, or answered with something that is not its protocol."""
 
 
+class TorError(TransportError):
+    """Tor was asked for and is not there."""
+
+
 class ListenError(TransportError):
     """A relay of our own cannot listen where it was told to."""
 

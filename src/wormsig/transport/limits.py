@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields, replace
+
+from wormsig.errors import UsageError
 
 HOUR = 3600.0
 
@@ -43,3 +46,44 @@ class Limits:
     def delivery(self, size: int) -> float:
         """For a letter and an object of `size` bytes to arrive and be acknowledged."""
         return self.acknowledge + size / self.slowest
+
+
+def limits_from_environment() -> Limits:
+    """The limits, with those that `WORMSIG_LIMITS` changes: `pairing=60,silence=120`, in seconds.
+
+    Raises:
+        UsageError: Not such a list.
+    """
+    known = {field.name for field in fields(Limits)}
+    changes: dict[str, float] = {}
+    for item in filter(None, os.environ.get("WORMSIG_LIMITS", "").split(",")):
+        name, _, value = item.strip().partition("=")
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if name not in known or not 0 < seconds < 1e9:
+            raise UsageError(f"WORMSIG_LIMITS: {item!r} is not a time limit", hint=f"known: {', '.join(sorted(known))}")
+        changes[name] = seconds
+    return replace(Limits(), **changes)
+
+
+def limits_from_environment() -> Limits:
+    """The limits, with what `WORMSIG_LIMITS` changes, e.g. `pairing=60,silence=300`; for scripts and tests.
+
+    Raises:
+        UsageError: An unknown name, or not a positive number of seconds.
+    """
+    text = os.environ.get(VARIABLE, "")
+    known = {field.name for field in fields(Limits)}
+    changed: dict[str, float] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if name not in known or not 0 < seconds < math.inf:
+            raise UsageError(f"{VARIABLE}: {part!r} is not a time limit", hint=f"names: {', '.join(sorted(known))}")
+        changed[name] = seconds
+    return Limits(**changed)
