@@ -100,11 +100,14 @@ def address_of(script: bytes, network: Network) -> str | None:
     program = witness_program(script)
     if program is None:
         return None
+    version, data = program
+    if version == 0 and len(data) not in {20, 32}:
+        return None
     from bitcointx import segwit_addr  # noqa: PLC0415  # many commands show no address
 
-    version, data = program
-    text: str | None = segwit_addr.encode(parameters.hrp, version, data)
-    return text
+    encoding = segwit_addr.Encoding.BECH32M if version else segwit_addr.Encoding.BECH32
+    groups = segwit_addr.convertbits(data, 8, 5)
+    return str(segwit_addr.bech32_encode(encoding, parameters.hrp, [version, *groups]))
 
 
 def _names(networks: list[Network]) -> str:

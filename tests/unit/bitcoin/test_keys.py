@@ -210,6 +210,12 @@ def test_private_where_public_belongs() -> None:
         ExtendedPrivateKey.from_text(MASTER.neuter().text())
 
 
+def test_private_keys_of_an_unknown_kind() -> None:
+    payload = bytes(4) + base58.decode_check(MASTER.text())[4:]
+    with pytest.raises(DescriptorError, match="unknown kind"):
+        ExtendedPrivateKey.from_text(base58.encode_check(payload))
+
+
 def test_seeds_have_16_to_64_bytes() -> None:
     for size in (0, 15, 65):
         with pytest.raises(DescriptorError, match="16 to 64"):

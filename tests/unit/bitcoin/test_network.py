@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from bitcointx import ChainParams
+from bitcointx import ChainParams, segwit_addr
 from bitcointx.core.script import CScript
 from bitcointx.wallet import CCoinAddress
 from hypothesis import given, settings
@@ -84,6 +84,14 @@ def test_addresses(network: Network, address: str, script: str) -> None:
 def test_wrong_addresses(network: Network, address: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         script_of(address, network)
+
+
+def test_bech32_of_something_else_and_base58_of_another_length() -> None:
+    other = segwit_addr.bech32_encode(segwit_addr.Encoding.BECH32, "bc1q", [0] * 33)
+    with pytest.raises(InputError, match="not a Bitcoin address"):
+        script_of(other, MAIN)
+    with pytest.raises(InputError, match="wrong length"):
+        script_of(base58.encode_check(bytes(20)), MAIN)
 
 
 @pytest.mark.parametrize("script", [p2pkh_script(G), p2sh_script(b"\x51"), p2wpkh_script(G), p2wsh_script(b"\x51")])

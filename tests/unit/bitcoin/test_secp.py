@@ -191,6 +191,15 @@ def test_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "pip install" in (caught.value.hint or "")
 
 
+def test_a_file_that_is_no_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secp, "_loaded", None)
+    monkeypatch.setattr(secp, "library_path", lambda: __file__)
+    with pytest.raises(UsageError, match="cannot be loaded") as caught:
+        secp.pubkey_of(ONE)
+    assert "pip install" in (caught.value.hint or "")
+    assert secp._loaded is None
+
+
 def test_library_without_the_symbols_is_refused() -> None:
     with pytest.raises(UsageError, match="lacks secp256k1_"):
         secp._Library(_ctypes.__file__)  # a shared library of something else
