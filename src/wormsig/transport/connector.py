@@ -72,15 +72,9 @@ class Connector:
         self._slots = DeferredSemaphore(AT_ONCE)
 
     def verifying(self) -> Connector:
-        """The same, for codes whose persons have to compare the verifier."""
+        """The same, for codes whose persons have to compare the verifier. Shares the limit of connections at once."""
         if self.verify:
             return self
-        other = Connector(self.reactor, self.relay_url, role=self.role, verify=True, limits=self.limits, tor=self._tor)
-        other._slots = self._slots  # noqa: SLF001  one limit for one relay
-        return other
-
-    def verifying(self) -> Connector:
-        """The same, but the verifier has to be compared. Shares the limit of connections at once."""
         other = Connector(self.reactor, self.relay_url, role=self.role, verify=True, limits=self.limits, tor=self.tor)
         other._slots = self._slots
         return other

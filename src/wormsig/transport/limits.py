@@ -66,24 +66,3 @@ def limits_from_environment() -> Limits:
             raise UsageError(f"WORMSIG_LIMITS: {item!r} is not a time limit", hint=f"known: {', '.join(sorted(known))}")
         changes[name] = seconds
     return replace(Limits(), **changes)
-
-
-def limits_from_environment() -> Limits:
-    """The limits, with what `WORMSIG_LIMITS` changes, e.g. `pairing=60,silence=300`; for scripts and tests.
-
-    Raises:
-        UsageError: An unknown name, or not a positive number of seconds.
-    """
-    text = os.environ.get(VARIABLE, "")
-    known = {field.name for field in fields(Limits)}
-    changed: dict[str, float] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        name, _, value = part.partition("=")
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if name not in known or not 0 < seconds < math.inf:
-            raise UsageError(f"{VARIABLE}: {part!r} is not a time limit", hint=f"names: {', '.join(sorted(known))}")
-        changed[name] = seconds
-    return Limits(**changed)

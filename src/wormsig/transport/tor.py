@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.internet.error import TimeoutError as TwistedTimeoutError
 
 from wormsig.errors import UsageError
 from wormsig.transport.errors import TorError
 from wormsig.transport.library import NoTiming
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 FIND_LIMIT = 20.0
 LAUNCH_LIMIT = 180.0
