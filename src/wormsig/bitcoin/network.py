@@ -106,7 +106,7 @@ def address_of(script: bytes, network: Network) -> str | None:
     from bitcointx import segwit_addr  # noqa: PLC0415  # many commands show no address
 
     encoding = segwit_addr.Encoding.BECH32M if version else segwit_addr.Encoding.BECH32
-    groups = segwit_addr.convertbits(data, 8, 5)
+    groups = segwit_addr.convertbits(data, 8, 5) or []
     return str(segwit_addr.bech32_encode(encoding, parameters.hrp, [version, *groups]))
 
 
