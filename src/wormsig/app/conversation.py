@@ -7,7 +7,7 @@ no other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from wormsig.app.threads import Changed, first_of, in_thread
 from wormsig.bitcoin.sighash import SIGHASH_ALL
@@ -247,7 +247,7 @@ class Conversation:
         plan, start = self._table.plan, self._table.state.start
         return messages.Proposal(
             ceremony=start.ceremony,
-            network=start.network,  # type: ignore[arg-type]  the value of a Network
+            network=cast("messages.NetworkName", start.network),
             wallet=start.wallet,
             threshold=start.threshold,
             total=len(plan.wallet.keys) if plan.wallet else max(start.threshold, len(plan.cosigners)),
@@ -275,7 +275,8 @@ class Conversation:
         events = await in_thread(machine.decide, self._table.state, answer)
         self._table.record(*events)
         channel.acknowledge(received)
-        taken, rejected, problems = 0, 0, ()
+        taken, rejected = 0, 0
+        problems: tuple[str, ...] = ()
         for event in events:
             if isinstance(event, machine.Misbehaved):
                 self._say(status.AnswerRefused(self._name, event.problem))
@@ -296,6 +297,7 @@ class Conversation:
             new=len(event.signatures),
             rejected=event.rejected,
             problems=event.problems,
+            ignored=event.ignored,
             have=machine.held(state),
             need=state.start.threshold,
         )

@@ -29,10 +29,11 @@ from wormsig.errors import (
 from wormsig.journal.store import CeremonyRow
 from wormsig.psbt import codec, contribution
 from wormsig.psbt.limits import MAX_PEER_PSBT, MAX_TEXT
+from wormsig.psbt.model import sha256
 from wormsig.review.approve import Approved, approve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
     from wormsig.ceremony.status import Status
@@ -187,7 +188,7 @@ class Cosigner:
             wallet=letter.wallet,
             wallet_name=None,
             psbt=raw,
-            psbt_sha256=codec.sha256_hex(raw),
+            psbt_sha256=sha256(psbt),
             threshold=letter.threshold,
             at=now(),
         )
@@ -231,7 +232,7 @@ class Cosigner:
         self._record(machine.approve(self._state, approved.psbt_sha256, approved.by))
         self._channel.progress(self._state.start.ceremony, "signing")
         signer = self._plan.signer(approved.wallet)
-        result = await self._unless_over(_awaited(in_thread(signer.sign, approved)))
+        result = await self._unless_over(in_thread(signer.sign, approved))
         if result is None:
             return False
         kept = contribution.strip_signatures(result, approved.inputs, approved.psbt)
@@ -259,7 +260,7 @@ class Cosigner:
             raise RefusedError(f"declined: {verdict.reason}" if verdict.reason else "declined")
         return approve(reviewed.psbt, report, wallet, by=verdict.by)
 
-    async def _unless_over(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401  what the work gives
+    async def _unless_over(self, work: Awaitable[Any]) -> Any:  # noqa: ANN401  what the work gives
         """The work's result; None when the coordinator ended the ceremony meanwhile."""
         which, value = await first_of(work, self._outcome_letter())
         if which == 0:
@@ -332,10 +333,6 @@ class Cosigner:
         except NodeError:
             return "unknown"
         return "unknown" if depth is None else "block" if depth else "mempool"
-
-
-async def _awaited(wait: Any) -> Any:  # noqa: ANN401  any awaitable, as a coroutine
-    return await wait
 
 
 def _parsed(raw: bytes) -> Psbt:

@@ -12,7 +12,7 @@ from twisted.internet import defer
 
 from wormsig.app.conversation import Conversation, SendPlan, Table, Watcher
 from wormsig.app.session import COORDINATOR, Session, now
-from wormsig.app.threads import in_thread
+from wormsig.app.threads import in_thread, the_reactor
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import status
 from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState, Phase
@@ -144,11 +144,9 @@ class Coordinator:
 
     async def _collected(self) -> None:
         """Wait until the machine wants to finalize."""
-        from twisted.internet import reactor  # noqa: PLC0415  importing it installs it: only when it runs
-
         timer = None
         if self._plan.timeout is not None:
-            timer = reactor.callLater(self._plan.timeout, self._expire)  # type: ignore[attr-defined]
+            timer = the_reactor().callLater(self._plan.timeout, self._expire)
         try:
             while machine.FinalizeTransaction() not in machine.pending(self.state):
                 if self._expired:

@@ -19,14 +19,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def the_reactor() -> Any:  # noqa: ANN401  it has many interfaces and no one type
+    """Twisted's reactor. Importing it installs it, which takes time: only when it is to run."""
+    from twisted.internet import reactor  # noqa: PLC0415  see above
+
+    return reactor
+
+
 def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> defer.Deferred[T]:
     """Run a blocking function in a daemon thread.
 
     Returns:
         A Deferred of its result. Cancelling it gives up waiting; the thread runs on and its result is dropped.
     """
-    from twisted.internet import reactor  # noqa: PLC0415  importing it installs it: only when it is to run
-
+    reactor = the_reactor()
     done: defer.Deferred[T] = defer.Deferred(lambda _: None)
 
     def finish(result: Any) -> None:  # noqa: ANN401  the result, or a Failure
@@ -37,8 +43,8 @@ def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> de
         try:
             result: Any = function(*args, **kwargs)
         except BaseException:  # noqa: BLE001  whatever it is, it belongs to whoever waits
-            result = Failure()
-        reactor.callFromThread(finish, result)  # type: ignore[attr-defined]
+            result = Failure()  # type: ignore[no-untyped-call]
+        reactor.callFromThread(finish, result)
 
     threading.Thread(target=run, daemon=True, name=f"wormsig-{function.__name__}").start()
     return done
@@ -53,7 +59,7 @@ async def first_of(*waits: Awaitable[Any]) -> tuple[int, Any]:
     Raises:
         Exception: The first that ended, failed.
     """
-    deferreds = [defer.ensureDeferred(wait) for wait in waits]  # type: ignore[arg-type]
+    deferreds = [defer.ensureDeferred(_coroutine(wait)) for wait in waits]
     done: defer.Deferred[tuple[int, Any]] = defer.Deferred()
 
     def ended(result: Any, index: int) -> None:  # noqa: ANN401  the result, or a Failure
@@ -67,6 +73,10 @@ async def first_of(*waits: Awaitable[Any]) -> tuple[int, Any]:
     finally:
         for each in deferreds:
             each.cancel()
+
+
+async def _coroutine(wait: Awaitable[T]) -> T:
+    return await wait
 
 
 class Changed:

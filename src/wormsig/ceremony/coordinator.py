@@ -8,6 +8,7 @@ own copy become part of the state (`Contributed`), whoever sent them.
 from __future__ import annotations
 
 import enum
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wormsig.psbt.model import Psbt
+
+
+MAX_NAMED = 16
+"""Problems of one answer that are named; more are counted only."""
 
 
 class Phase(enum.StrEnum):
@@ -92,13 +97,15 @@ class Lost(Event, frozen=True, tag="lost"):
 class Contributed(Event, frozen=True, tag="contributed"):
     """An answer's good part: signatures that verified on our own copy.
 
-    `cosigner` None: signed here, or read from a file. `problems` says what else the answer held.
+    `cosigner` None: signed here, or read from a file. `problems` says which signatures were not taken and
+    why, `ignored` which other fields came back changed and were left (THREATS R5).
     """
 
     cosigner: str | None
     signatures: tuple[HeldSignature, ...]
     rejected: int = 0
     problems: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     returned_sha256: str = ""
 
 
@@ -311,7 +318,12 @@ Effect = Converse | FinalizeTransaction | DecideBroadcast | SubmitTransaction | 
 
 def shortfall(state: CoordinatorState) -> int:
     """Signatures still missing on the input that has the fewest; 0 when the transaction can be finalized."""
-    return max(finalizer.missing_signatures(state.copy).values(), default=0)
+    return max(finalizer.missing(_verified(state)).values(), default=0)
+
+
+def _verified(state: CoordinatorState) -> verify.Verified:
+    """Our PSBT with every signature checked; those that were checked before cost nothing."""
+    return verify.verify(state.copy, allowed=frozenset(state.start.allowed_sighash))
 
 
 def held(state: CoordinatorState) -> int:
@@ -370,19 +382,28 @@ def decide(state: CoordinatorState, given: Answer | Finalize) -> tuple[Coordinat
         if given.cosigner is None:
             raise
         return (Misbehaved(given.cosigner, error.message[:MAX_TEXT]),)
-    problems = tuple(str(check)[:MAX_TEXT] for check in taken.rejected[:16])
+    problems = tuple(_rejection(check) for check in taken.rejected[:MAX_NAMED])
+    problems += tuple(f"input {index}: final scripts of a kind not checked here" for index in taken.unchecked_finals)
+    ignored = tuple(f"{one.where}: {one.field} {one.what}" for one in taken.differences[:MAX_NAMED])
     if given.cosigner is not None and not taken.signatures and not taken.already_known:
         text = problems[0] if problems else "the answer brought no signature of this wallet"
         return (Misbehaved(given.cosigner, text),)
     signatures = tuple(HeldSignature(*one) for one in taken.signatures)
-    return (Contributed(given.cosigner, signatures, len(taken.rejected), problems, codec.sha256_hex(given.data)),)
+    digest = hashlib.sha256(given.data).hexdigest()
+    return (Contributed(given.cosigner, signatures, len(taken.rejected), problems[:MAX_NAMED], ignored, digest),)
+
+
+def _rejection(check: verify.SignatureCheck) -> str:
+    why = check.problem.value if check.problem else "not valid"
+    key = f" under {check.pubkey.hex()[:16]}…" if check.pubkey else ""
+    return f"input {check.input}: signature{key}: {why}"[:MAX_TEXT]
 
 
 def _finalized(state: CoordinatorState) -> tuple[CoordinatorEvent, ...]:
     if state.phase is not Phase.COLLECTING:
         return ()
-    verified = verify.verify(state.copy, allowed=frozenset(state.start.allowed_sighash))
-    transaction = extractor.extract(finalizer.finalize(verified))
+    allowed = frozenset(state.start.allowed_sighash)
+    transaction = extractor.extract(finalizer.finalize(_verified(state), allowed=allowed), allowed=allowed)
     return (Finalized(transaction.serialize(), transaction.txid),)
 
 

@@ -14,6 +14,7 @@ from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.ceremony.events import Event, decode_event, step
 from wormsig.errors import InputError, RefusedError
 from wormsig.psbt import codec
+from wormsig.psbt.model import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -246,7 +247,7 @@ def signed(state: CosignerState, given: Psbt, result: Psbt) -> Signed:
     Raises:
         RefusedError: The signer got other bytes than were approved (THREATS C20).
     """
-    if codec.sha256_hex(codec.serialize(given)) != state.approved_sha256:
+    if sha256(given) != state.approved_sha256:
         raise RefusedError("the PSBT changed between approval and signing; the signature was not kept")
     return Signed(codec.serialize(result))
 

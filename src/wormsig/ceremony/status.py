@@ -71,6 +71,7 @@ class SignaturesTaken:
         new: Signatures that were new.
         rejected: Signatures that were not taken.
         problems: Why.
+        ignored: Other fields that came back changed, and were left.
         have: Distinct keys so far.
         need: The threshold.
     """
@@ -80,6 +81,7 @@ class SignaturesTaken:
     new: int
     rejected: int
     problems: tuple[str, ...]
+    ignored: tuple[str, ...]
     have: int
     need: int
 

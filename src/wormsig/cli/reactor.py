@@ -32,9 +32,12 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         TerminatedError: SIGTERM, likewise.
         Exception: What the coroutine raises.
     """
-    from twisted.internet import defer, reactor  # noqa: PLC0415  loading the reactor takes a quarter of a second
+    from twisted.internet import defer  # noqa: PLC0415  loading Twisted takes a quarter of a second
     from twisted.python.failure import Failure  # noqa: PLC0415  same
 
+    from wormsig.app.threads import the_reactor  # noqa: PLC0415  same
+
+    reactor = the_reactor()
     signals: list[int] = []
     result: list[Any] = []
     running: list[defer.Deferred[T]] = []
@@ -43,11 +46,11 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         if signals:
             os._exit(128 + signum)
         signals.append(signum)
-        reactor.callFromThread(running[0].cancel)  # type: ignore[attr-defined]
+        reactor.callFromThread(running[0].cancel)
 
     def stop(value: Any) -> None:  # noqa: ANN401  the result, or a Failure
         result.append(value)
-        reactor.stop()  # type: ignore[attr-defined]
+        reactor.stop()
 
     def start() -> None:
         running.append(defer.ensureDeferred(main(reactor)))
@@ -56,9 +59,9 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         running[0].addBoth(stop)
 
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-    reactor.callWhenRunning(start)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(start)
     try:
-        reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]
+        reactor.run(installSignalHandlers=False)
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from wormsig.errors import PsbtError
 from wormsig.psbt._seal import SEAL
 from wormsig.psbt.maps import put_signatures
+from wormsig.psbt.model import partial_sigs
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.verify import Verified
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from wormsig.psbt.contribution import Contribution
     from wormsig.psbt.model import Psbt
@@ -44,6 +45,30 @@ def combine(mine: Verified, contributions: Sequence[Contribution]) -> Verified:
                 added.setdefault(index, {})[pubkey] = signature
     maps = {index: put_signatures(mine.psbt.inputs[index], new) for index, new in added.items()}
     return Verified(mine.psbt.with_signatures(maps), signatures, seal=SEAL)
+
+
+def with_signatures(psbt: Psbt, signatures: Iterable[tuple[int, bytes, bytes]]) -> Psbt:
+    """Put signatures that were verified before (a journal's) back into the PSBT they were verified on.
+
+    Nothing vouches for the result: `verify` checks them again before anything is finalized.
+
+    Args:
+        psbt: The coordinator's PSBT.
+        signatures: Input, public key and signature; one under a key that has one already is passed over.
+
+    Returns:
+        The PSBT with them, in the order in which Bitcoin Core writes them.
+
+    Raises:
+        PsbtError: There is no such input.
+    """
+    added: dict[int, dict[bytes, bytes]] = {}
+    for index, pubkey, signature in signatures:
+        if not 0 <= index < len(psbt.inputs):
+            raise PsbtError("there is no such input", where=f"input {index}")
+        if pubkey not in partial_sigs(psbt, index):
+            added.setdefault(index, {})[pubkey] = signature
+    return psbt.with_signatures({index: put_signatures(psbt.inputs[index], new) for index, new in added.items()})
 
 
 def _check_basis(psbt: Psbt, contribution: Contribution) -> None:

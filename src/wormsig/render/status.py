@@ -109,6 +109,7 @@ def _taken(status: told.SignaturesTaken) -> str:
     else:
         lines = [_of(who, "brought nothing new: these signatures were there already")]
     lines += [_of("", f"not taken: {sanitize(problem, 300)}") for problem in status.problems]
+    lines += [_of("", f"came back changed, ignored: {sanitize(field, 200)}") for field in status.ignored]
     lines.append(f"  {status.have} of {status.need} signatures.")
     return "\n".join(lines)
 
