@@ -9,6 +9,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from bitcoin_core_rpc import RPCErrorCode, magic_from_chain, magic_from_signet_challenge
@@ -21,7 +22,6 @@ from wormsig.node.rpc import NodeRefusedError, NodeSettings, Rpc, to_sats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from fractions import Fraction
 
     from wormsig.bitcoin.tx import OutPoint
     from wormsig.node.funds import WatchWallet
@@ -107,6 +107,10 @@ class Node:
             pruned=bool(info.get("pruned", False)),
             syncing=bool(info.get("initialblockdownload", False)),
         )
+
+    def lowest_fee_rate(self) -> Fraction:
+        """The lowest fee rate that this node ever relays, in sat/vB (`minrelaytxfee`). Raises NodeError."""
+        return Fraction(to_sats(self.rpc.call("getmempoolinfo")["minrelaytxfee"]), 1000)
 
     # -- coins and transactions
 
@@ -211,7 +215,7 @@ class Node:
         txid = parse_transaction(transaction).txid
         if words.is_already_known(reason) or (words.may_be_mined(reason) and self.confirmations(txid) is not None):
             return Acceptance(allowed=True, known=True, vsize=vsize)
-        refusal = words.explain(reason)
+        refusal = words.explain(str(answer.get("reject-details") or reason))
         return Acceptance(allowed=False, reason=refusal.message, hint=refusal.hint, vsize=vsize)
 
     def send(self, transaction: bytes, *, max_fee_rate: Fraction | None = None) -> str:

@@ -129,7 +129,7 @@ class WatchWallet:
         change_address: str,
         coins: Sequence[OutPoint] = (),
         avoid: Collection[OutPoint] = (),
-        subtract_fee: bool = False,
+        subtract_fee: Sequence[int] = (),
     ) -> str:
         """Let bitcoind choose coins and change (`walletcreatefundedpsbt`).
 
@@ -139,7 +139,7 @@ class WatchWallet:
             change_address: Ours, derived here.
             coins: Exactly these; bitcoind's choice when empty.
             avoid: Coins not to choose.
-            subtract_fee: Take the fee from the payments, in equal parts.
+            subtract_fee: Positions of payments that the fee is taken from, in equal parts.
 
         Returns:
             The PSBT in base64. Only which coins and how much change is to be taken from it.
@@ -154,20 +154,23 @@ class WatchWallet:
             "changeAddress": change_address,
             "includeWatching": True,
             "replaceable": True,
-            "subtractFeeFromOutputs": list(range(len(payments))) if subtract_fee else [],
+            "subtractFeeFromOutputs": list(subtract_fee),
         }
         chosen = [_reference(coin) for coin in coins]
         outputs = [{address: to_btc(sats)} for address, sats in payments.items()]
         kept = [_reference(coin) for coin in avoid if coin not in coins]
         if kept:
             self._lock(kept, unlock=False)
+        failure = None
         try:
             answer = self.rpc.call("walletcreatefundedpsbt", chosen, outputs, 0, options)
         except NodeRefusedError as error:
-            raise self._unfunded(error, sum(payments.values()), coins, avoid) from error
+            failure = error
         finally:
             if kept:
                 self._lock(kept, unlock=True)
+        if failure is not None:
+            raise self._unfunded(failure, sum(payments.values()), coins, avoid) from failure
         return str(answer["psbt"])
 
     def _lock(self, references: list[dict[str, Any]], *, unlock: bool) -> None:
@@ -181,8 +184,6 @@ class WatchWallet:
         text = error.text.lower()
         if error.code == RPCErrorCode.WALLET_INSUFFICIENT_FUNDS or any(words in text for words in _INSUFFICIENT):
             return self._insufficient(sats, coins, avoid)
-        if "lower than the minimum fee rate" in text:
-            return NodeError(f"the node does not relay so low a fee: {error.text}", hint="raise --fee-rate")
         if "too small to pay the fee" in text or "dust" in text or "amount too small" in text:
             return NodeError(f"a payment is too small to be sent: {error.text}", hint="raise the amount")
         return error

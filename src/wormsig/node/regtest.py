@@ -91,10 +91,10 @@ class RegtestNode:
             self.stop()
             raise
 
-    def _start(self) -> None:
+    def _start(self, port: int | None = None) -> None:
         """Another process may take the free port first, so try a few."""
         for attempt in range(1, _ATTEMPTS + 1):
-            self.port = _free_port()
+            self.port = port if port is not None and attempt == 1 else _free_port()
             self.settings = NodeSettings(f"http://127.0.0.1:{self.port}", cookie=self.cookie)
             self.rpc = Rpc(self.settings)
             self._process = subprocess.Popen(
@@ -123,6 +123,7 @@ class RegtestNode:
             "-rpcallowip=127.0.0.1",
             f"-rpcport={self.port}",
             "-fallbackfee=0.0001",
+            "-keypool=20",  # thousand keys a wallet, bitcoind's own number, take a second
             "-addresstype=bech32",
             "-changetype=bech32",
             "-printtoconsole=0",
@@ -201,6 +202,11 @@ class RegtestNode:
     def set_time(self, unix_time: int) -> None:
         """Set the node's clock (regtest only)."""
         self.rpc.call("setmocktime", unix_time)
+
+    def restart(self) -> None:
+        """Stop it and start it again on the same folder, on another port when its own was taken meanwhile."""
+        _stop_process(self._process, self.rpc)
+        self._start(self.port)
 
     def stop(self) -> None:
         """Stop it and remove its folder; safe to call twice."""

@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 Progress = Callable[[int], None]
 """Told how many percent of the blocks are looked through."""
 
-RANGE_END = 999
-"""Highest index watched at first; bitcoind goes on beyond the highest one that it sees used."""
+RANGE_END = 299
+"""Highest index watched at first, at least: bitcoind adds what its -keypool says (1000 unless it was changed), and
+keeps that distance from the highest index that it sees used."""
 RESCAN_TIMEOUT = 7 * 24 * 3600.0
 """Seconds for looking through every block: hours on a slow disk."""
 _POLL = 0.5
+_RACE = ("already", "exclusive lock")
+"""What bitcoind says when somebody else makes or loads the same wallet at the same moment."""
+_RACE_PATIENCE = 30.0
 _PRUNED_HINT = (
     "the node has deleted blocks that are needed: use a node with all blocks, or give the wallet a later birth"
 )
@@ -85,35 +89,32 @@ def open_wallet(node: Rpc, name: str, *, create: bool = False) -> Rpc:
     Raises:
         NodeError: There is none, or it cannot be loaded.
     """
-    if name in node.call("listwallets"):
-        return node.for_wallet(name)
-    try:
-        node.call("loadwallet", name, timeout=RESCAN_TIMEOUT)
-    except NodeRefusedError as error:
-        if error.code == RPCErrorCode.WALLET_NOT_FOUND:
-            if not create:
-                raise NodeError(
-                    f"the node has no wallet {name}", hint="`bitcoin-cli listwalletdir` shows those that it has"
-                ) from error
-            _create(node, name)
-        elif not _is_loaded(error):
-            hint = _PRUNED_HINT if "prune" in error.text.lower() else error.hint
-            raise NodeError(f"the node cannot load its wallet {name}: {error.text}", hint=hint) from error
+    deadline = time.monotonic() + _RACE_PATIENCE
+    while name not in node.call("listwallets"):
+        try:
+            if not _load(node, name):
+                if not create:
+                    raise NodeError(
+                        f"the node has no wallet {name}", hint="`bitcoin-cli listwalletdir` shows those that it has"
+                    )
+                node.call("createwallet", wallet_name=name, disable_private_keys=True, blank=True)
+        except NodeRefusedError as error:
+            if time.monotonic() >= deadline or not any(words in error.text.lower() for words in _RACE):
+                hint = _PRUNED_HINT if "prun" in error.text.lower() else error.hint
+                raise NodeError(f"the node cannot load its wallet {name}: {error.text}", hint=hint) from error
+            time.sleep(_POLL / 5)
     return node.for_wallet(name)
 
 
-def _create(node: Rpc, name: str) -> None:
-    """Another process may do the same at the same moment: then there is one, which is what is wanted."""
+def _load(node: Rpc, name: str) -> bool:
+    """Load a wallet; False when there is none."""
     try:
-        node.call("createwallet", wallet_name=name, disable_private_keys=True, blank=True)
+        node.call("loadwallet", name, timeout=RESCAN_TIMEOUT)
     except NodeRefusedError as error:
-        if error.code != RPCErrorCode.WALLET_ALREADY_EXISTS and "already exists" not in error.text.lower():
+        if error.code != RPCErrorCode.WALLET_NOT_FOUND:
             raise
-        open_wallet(node, name)
-
-
-def _is_loaded(error: NodeRefusedError) -> bool:
-    return error.code == RPCErrorCode.WALLET_ALREADY_LOADED or "already loaded" in error.text.lower()
+        return False
+    return True
 
 
 def _import(watching: WatchWallet, birth: int | str, active: Mapping[int, bool], progress: Progress | None) -> None:
@@ -136,7 +137,7 @@ def _import(watching: WatchWallet, birth: int | str, active: Mapping[int, bool],
         if not answer.get("success"):
             text = str(answer.get("error", {}).get("message", ""))
             raise NodeError(
-                f"the node cannot watch the wallet: {text}", hint=_PRUNED_HINT if "prune" in text.lower() else None
+                f"the node cannot watch the wallet: {text}", hint=_PRUNED_HINT if "prun" in text.lower() else None
             )
 
 

@@ -28,7 +28,7 @@ _WAIT_HINT = "the transaction is good: broadcast it later"
 # The first entry whose text stands in the node's reason counts, so the special ones come first.
 _REASONS: tuple[tuple[str, Refusal], ...] = (
     (
-        "rejecting replacement",
+        "insufficient fee",
         Refusal("it replaces a transaction in the mempool, and its fee is too low for that", _FEE_HINT),
     ),
     ("too many potential replacements", Refusal("it would replace too many transactions at once", _WAIT_HINT)),
