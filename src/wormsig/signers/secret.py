@@ -25,7 +25,7 @@ MAX_SECRET_TEXT = 20_000
 """Characters of what may be imported; a descriptor of twenty keys takes about 3,000."""
 
 _PRIVATE_KEY = re.compile(
-    r"(?:\[([0-9a-fA-F]{8}(?:/[0-9]{1,10}[hH']?)*)\])?([a-zA-Z]prv[0-9A-Za-z]+)((?:/[^,()#\s]*)?)", re.ASCII
+    r"(?:\[([0-9a-fA-F]{8}(?:/[0-9]{1,10}[h']?)*)\])?([a-zA-Z]prv[0-9A-Za-z]+)((?:/[^,()#\s]*)?)", re.ASCII
 )
 _FORMS = "an xprv with or without [fingerprint/path], BIP39 words, or a descriptor with one xprv in it"
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import ScriptKind
 
 _SHAPE = re.compile(r"(sh\(wsh|wsh|sh)\((sortedmulti|multi)\(([^()]*)\)(\)\)?)", re.ASCII)
-_KEY = re.compile(r"(?:\[([0-9a-fA-F]{8})((?:/[0-9]{1,10}[hH']?)*)\])?([0-9A-Za-z]+)((?:/.*)?)", re.ASCII)
-_HARDENED_MARK = re.compile(r"(?<=[0-9])[hH'](?=[/\]])", re.ASCII)
+_KEY = re.compile(r"(?:\[([0-9a-fA-F]{8})((?:/[0-9]{1,10}[h']?)*)\])?([0-9A-Za-z]+)((?:/.*)?)", re.ASCII)
+_HARDENED_MARK = re.compile(r"(?<=[0-9])[h'](?=[/\]])", re.ASCII)
 _WRAPPERS: Final[dict[str, tuple[ScriptKind, str]]] = {
     "wsh": ("wsh", ")"),
     "sh": ("sh", ")"),

@@ -11,10 +11,11 @@ that people give are judged in `descriptor`.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import Any, Final
 
 from wormsig.bitcoin.network import Network
-from wormsig.errors import InputError, StorageError, UsageError, WormsigError
+from wormsig.errors import InputError, StorageError, UsageError
 from wormsig.wallet import policy
 from wormsig.wallet.expressions import decode_key, named
 from wormsig.wallet.grammar import split_checksum, split_key, split_multisig
@@ -103,13 +104,16 @@ def from_record(value: object, where: str) -> Wallet:
         raise StorageError(f"{where} has another format than {FORMAT}", hint="it needs a newer wormsig")
     try:
         _check_fields(value)
+        described = sha256(value["descriptor"].encode("utf-8", "surrogatepass")).hexdigest()
+        if described != value["id"]:
+            raise StorageError(
+                f"{where} was changed: its id is {value['id']}, its descriptor's is {described}", hint=_HINT
+            )
         wallet = _wallet(value)
-    except WormsigError as error:
+    except InputError as error:
         raise StorageError(f"{where} is damaged: {error.message}", hint=_HINT) from None
     if wallet.descriptor != value["descriptor"]:
         raise StorageError(f"{where} was changed: its descriptor is not in canonical form", hint=_HINT)
-    if wallet.id != value["id"]:
-        raise StorageError(f"{where} was changed: its id is {value['id']}, its descriptor's is {wallet.id}", hint=_HINT)
     return wallet
 
 
