@@ -61,6 +61,8 @@ _SYMBOLS: Final[dict[str, tuple[Any, ...]]] = {
     "ecdsa_sign": (_CONTEXT, _BYTES, _BYTES, _BYTES, ctypes.c_void_p, _BYTES),
     "ecdsa_verify": (_CONTEXT, _BYTES, _BYTES, _BYTES),
 }
+_QUICK: Final = {name for name in _SYMBOLS if name.startswith("ecdsa_signature_")}
+"""Calls of less than a microsecond: letting the interpreter lock go and taking it back would cost more."""
 _ALIASES: Final = {
     "secp256k1_ec_privkey_negate": "secp256k1_ec_seckey_negate",
     "secp256k1_ec_privkey_tweak_add": "secp256k1_ec_seckey_tweak_add",
@@ -103,8 +105,9 @@ class _Library:
         handle.secp256k1_context_create.argtypes = (ctypes.c_uint,)
         handle.secp256k1_context_set_illegal_callback.restype = None
         handle.secp256k1_context_set_illegal_callback.argtypes = (_CONTEXT, ctypes.c_void_p, ctypes.c_void_p)
+        locked = ctypes.PyDLL(path)
         for name, arguments in _SYMBOLS.items():
-            function = getattr(handle, f"secp256k1_{name}")
+            function = getattr(locked if name in _QUICK else handle, f"secp256k1_{name}")
             function.restype, function.argtypes = ctypes.c_int, arguments
         self.path = path
         self.context = ctypes.c_void_p(handle.secp256k1_context_create(_CONTEXT_NONE))
@@ -117,10 +120,10 @@ class _Library:
         self.pubkey_tweak_add = handle.secp256k1_ec_pubkey_tweak_add
         self.seckey_verify = handle.secp256k1_ec_seckey_verify
         self.seckey_tweak_add = handle.secp256k1_ec_seckey_tweak_add
-        self.parse_der = handle.secp256k1_ecdsa_signature_parse_der
-        self.serialize_der = handle.secp256k1_ecdsa_signature_serialize_der
-        self.serialize_compact = handle.secp256k1_ecdsa_signature_serialize_compact
-        self.normalize = handle.secp256k1_ecdsa_signature_normalize
+        self.parse_der = locked.secp256k1_ecdsa_signature_parse_der
+        self.serialize_der = locked.secp256k1_ecdsa_signature_serialize_der
+        self.serialize_compact = locked.secp256k1_ecdsa_signature_serialize_compact
+        self.normalize = locked.secp256k1_ecdsa_signature_normalize
         self.sign = handle.secp256k1_ecdsa_sign
         self.verify = handle.secp256k1_ecdsa_verify
 
