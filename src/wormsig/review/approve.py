@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, final
 
 from wormsig.errors import RefusedError
 from wormsig.psbt.model import sha256
+from wormsig.review.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -87,14 +88,14 @@ def approve(
         raise RefusedError("not signed: this is not the PSBT and wallet that were reviewed (C20)")
     if report.errors:
         raise RefusedError(
-            f"not signed: {_count(len(report.errors), 'error')} in the review ({_codes(report.errors)})",
+            f"not signed: {count(len(report.errors), 'error')} in the review ({_codes(report.errors)})",
             hint="ask whoever made this PSBT; `wormsig inspect` shows every detail",
         )
     accepted = frozenset(accept) if by == "policy" else frozenset[str]()
     open_warnings = [] if by == "person" else [w for w in report.warnings if not _acceptable(w, accepted)]
     if open_warnings:
         raise RefusedError(
-            f"not signed: {_count(len(open_warnings), 'warning')} in the review that nobody is there to accept"
+            f"not signed: {count(len(open_warnings), 'warning')} in the review that nobody is there to accept"
             f" ({_codes(open_warnings)})",
             hint="look at it with `wormsig inspect`, then sign without -y, or with a policy that names the warning",
         )
@@ -108,10 +109,6 @@ def approve(
 
 def _acceptable(warning: Finding, accepted: frozenset[str]) -> bool:
     return warning.code in accepted and not warning.code.never_unattended
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _codes(findings: Collection[Finding]) -> str:

@@ -14,6 +14,7 @@ from wormsig.bitcoin.script import p2sh_script, witness_program
 from wormsig.psbt.model import NON_WITNESS_UTXO, REDEEM_SCRIPT, UtxoProblem, previous_txout, utxo_problem, witness_utxo
 from wormsig.review.findings import Code
 from wormsig.review.report import Finding
+from wormsig.review.words import amount
 
 if TYPE_CHECKING:
     from wormsig.bitcoin.tx import TxOutput
@@ -114,7 +115,7 @@ def _unproven(psbt: Psbt, index: int, claimed: TxOutput, context: ReviewContext)
     if len(psbt.inputs) == 1 and (program is not None or _is_nested_segwit(psbt, index, claimed)):
         message = f"the amount of {where} is only claimed; it is the only input, so a lie would spoil the signature"
         return [Finding(Code.LONE_AMOUNT_UNPROVEN, where, message)]
-    message = f"the amount of {where} ({claimed.sats} sat) is only claimed: its previous transaction is missing"
+    message = f"the amount of {where} ({amount(claimed.sats)}) is only claimed: its previous transaction is missing"
     if context.trust_amounts and not context.unattended:
         return [Finding(Code.AMOUNT_TRUSTED, where, message)]
     hint = "ask for a PSBT with the previous transactions, or give a node that knows them"

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.tx import MAX_MONEY
+from wormsig.review import words
 from wormsig.review.findings import Code
 from wormsig.review.report import Finding
 
@@ -63,27 +64,25 @@ def fee_findings(fee_sats: int, own_sats: int, fee_rate: Fraction | None, contex
         context: Its limits replace the usual ones.
     """
     if fee_sats < 0:
-        return [Finding(Code.NEGATIVE_FEE, _WHERE, f"the outputs are worth {-fee_sats} sat more than the inputs")]
+        return [
+            Finding(Code.NEGATIVE_FEE, _WHERE, f"the outputs are worth {words.amount(-fee_sats)} more than the inputs")
+        ]
     found: list[Finding] = []
     percent = percent_of(fee_sats, own_sats)
-    share = f"{_decimal(percent)} % of what is spent" if percent is not None else "paid without an input of ours"
-    words = f"the fee is {share} ({fee_sats} sat)"
+    share = f"{words.percent(percent)} of what is spent" if percent is not None else "paid without an input of ours"
+    sentence = f"the fee is {share} ({words.amount(fee_sats)})"
     if context.max_fee is not None:
         too_high = not context.max_fee.allows(fee_sats, own_sats)
     else:
         too_high = percent is not None and percent > ERROR_PERCENT
     if too_high:
-        found.append(Finding(Code.FEE_TOO_HIGH, _WHERE, f"{words}: too high", "if it is meant, say so with --max-fee"))
+        found.append(
+            Finding(Code.FEE_TOO_HIGH, _WHERE, f"{sentence}: too high", "if it is meant, say so with --max-fee")
+        )
     elif percent is not None and percent > WARNING_PERCENT:
-        found.append(Finding(Code.FEE_HIGH, _WHERE, words))
+        found.append(Finding(Code.FEE_HIGH, _WHERE, sentence))
     highest_rate = Fraction(ERROR_RATE) if context.max_fee_rate is None else context.max_fee_rate
     if fee_rate is not None and fee_rate > highest_rate:
-        message = f"the fee rate is {_decimal(fee_rate)} sat/vB: too high"
+        message = f"the fee rate is {words.trimmed(fee_rate, 2)} sat/vB: too high"
         found.append(Finding(Code.FEE_RATE_TOO_HIGH, _WHERE, message, "if it is meant, say so with --max-fee-rate"))
     return found
-
-
-def _decimal(value: Fraction) -> str:
-    """One decimal place, rounded half up, for a sentence."""
-    tenths = (value.numerator * 20 + value.denominator) // (2 * value.denominator)
-    return f"{tenths // 10}.{tenths % 10}"

@@ -15,6 +15,7 @@ from wormsig.review.claims import OUT_DERIVATION, OUT_TAP_DERIVATION, claims
 from wormsig.review.findings import Code
 from wormsig.review.inputs import label, origin_text
 from wormsig.review.report import Finding
+from wormsig.review.words import amount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,11 @@ def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[
 def _amount_findings(index: int, sats: int, script: bytes) -> list[Finding]:
     where, kind = f"output {index}", classify(script)
     if kind is ScriptType.OP_RETURN:
-        return [Finding(Code.BURNED_COINS, where, f"{where} burns {sats} sat: nobody can spend it")] if sats > 0 else []
+        return (
+            [Finding(Code.BURNED_COINS, where, f"{where} burns {amount(sats)}: nobody can spend it")]
+            if sats > 0
+            else []
+        )
     if sats == 0 and kind is not ScriptType.ANCHOR:
         return [Finding(Code.ZERO_AMOUNT, where, f"{where} pays nothing")]
     limit = dust_limit(script)
@@ -163,7 +168,7 @@ def _look_alike_change(subject: Subject, keys: KeyIndex, index: int) -> list[Fin
     if len(named) > 1:
         message = f"{where} claims to be change, but its script is not the wallet's"
         sats = subject.psbt.tx.outputs[index].sats
-        details = (f"it names {who}", f"{sats} sat would leave the wallet")
+        details = (f"it names {who}", f"{amount(sats)} would leave the wallet")
         return [Finding(Code.FAKE_CHANGE, where, message, details=details)]
     if named and subject.shown.output(index).kind in _SINGLE_KEY:
         return [Finding(Code.COSIGNER_PAYOUT, where, f"{where} pays a single key and says that it is {who}")]
@@ -200,7 +205,7 @@ def _foreign_key_finding(
     else:
         detail = f"it pays {what} of the wallet's own keys, at places or under rules that the wallet does not have"
     message = f"{where} looks like change but is not yours"
-    details = (detail, f"{subject.psbt.tx.outputs[index].sats} sat would leave the wallet")
+    details = (detail, f"{amount(subject.psbt.tx.outputs[index].sats)} would leave the wallet")
     if _is_paid_anyway(subject.context, index):
         return Finding(Code.PAID_ANYWAY, where, message, details=details)
     hint = f"only if you know this address and mean to pay it: --pay-anyway {index}"

@@ -1,0 +1,70 @@
+"""A text as styled lines: the words first, colour only ever on top of them."""
+
+from __future__ import annotations
+
+import enum
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WIDTH = 80
+
+
+class Style(enum.Enum):
+    """What a line is, for streams that can show it; the value is a rich style."""
+
+    PLAIN = ""
+    STRONG = "bold"
+    DIM = "dim"
+    ERROR = "bold red"
+    WARNING = "yellow"
+    NOTICE = "cyan"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of printable text.
+
+    Args:
+        text: Everything from outside in it has been through `sanitize`.
+        style: Says nothing that the text does not say.
+    """
+
+    text: str
+    style: Style = Style.PLAIN
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """The text alone, without a final line break."""
+    return "\n".join(line.text.rstrip() for line in lines)
+
+
+def wrapped(text: str, *, first: str, rest: str | None = None, style: Style = Style.PLAIN) -> list[Line]:
+    """A sentence broken at the width.
+
+    Args:
+        text: Sanitised.
+        first: What stands before its first line.
+        rest: Indent of further lines; as wide as `first` when left out.
+        style: Of all lines.
+    """
+    indent = " " * len(first) if rest is None else rest
+    broken = textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+    return [Line(line, style) for line in broken or [first]]
+
+
+def grouped(address: str) -> list[str]:
+    """An address in groups of four, to be compared by eye."""
+    return [address[start : start + 4] for start in range(0, len(address), 4)]
+
+
+def address_lines(address: str, *, first: str) -> list[Line]:
+    """A whole address in groups of four, as many groups to a line as fit."""
+    per_line = (WIDTH - len(first) + 1) // 5
+    groups = grouped(address)
+    lines = [" ".join(groups[start : start + per_line]) for start in range(0, len(groups), per_line)]
+    indent = " " * len(first)
+    return [Line((indent if number else first) + text) for number, text in enumerate(lines)]
