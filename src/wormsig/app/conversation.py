@@ -84,16 +84,6 @@ class SendPlan:
     timeout: float | None = None
     code_length: int = 3
 
-    def label(self, pubkey: bytes) -> str:
-        """Fingerprint and our name of a key that can sign an input."""
-        text = pubkey.hex()
-        for view in self.report.inputs:
-            for key in view.keys:
-                if key.pubkey == text:
-                    mark = f"[{key.fingerprint or text[:8]}]"
-                    return f"{mark} {key.name}" if key.name else mark
-        return f"[{text[:8]}]"
-
 
 class Table:
     """What the conversations of one ceremony share: its state, its end, and who watches.
@@ -290,10 +280,10 @@ class Conversation:
         await channel.deliver(messages.Judged(self._table.plan.ceremony, taken, rejected, cut))
 
     def _taken(self, event: machine.Contributed) -> status.SignaturesTaken:
-        state, label = self._table.state, self._table.plan.label
+        state, label = self._table.state, self._table.plan.report.label
         return status.SignaturesTaken(
             cosigner=self._name,
-            keys=tuple(dict.fromkeys(label(one.pubkey) for one in event.signatures)),
+            keys=tuple(dict.fromkeys(label(one.pubkey.hex()) for one in event.signatures)),
             new=len(event.signatures),
             rejected=event.rejected,
             problems=event.problems,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -26,9 +27,11 @@ def show_report(console: Console, report: Report) -> None:
 
         console.emit({"event": "review", **report_object(report)})
         return
-    from wormsig.render.report_text import report_text  # noqa: PLC0415  same
+    from wormsig.render.report_text import review_lines  # noqa: PLC0415  same
+    from wormsig.render.terminal import show  # noqa: PLC0415  same
 
-    console.warn(report_text(report, color=console.color))
+    show(review_lines(report), sys.stderr, color=console.color)
+    sys.stderr.write("\n")
 
 
 class _Watcher:

@@ -250,3 +250,16 @@ class Report:
     def own_inputs(self) -> frozenset[int]:
         """Indexes of the wallet's inputs: the only ones that may be signed."""
         return frozenset(view.index for view in self.inputs if view.mine)
+
+    def label(self, pubkey: str) -> str:
+        """How to name a key of an input's script: `[fingerprint] name`, as far as the wallet knows them.
+
+        Args:
+            pubkey: Hex.
+        """
+        for view in self.inputs:
+            for key in view.keys:
+                if key.pubkey == pubkey:
+                    mark = f"[{key.fingerprint or pubkey[:8]}]"
+                    return f"{mark} {key.name}" if key.name else mark
+        return f"[{pubkey[:8]}]"

@@ -1,0 +1,120 @@
+"""`wormsig combine`: the Combiner's role on files."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wormsig.app.combining import AnswerReport, Combined, combine_answers
+from wormsig.app.context import sighash_types
+from wormsig.app.files import check_output, read_argument, write_file
+from wormsig.app.home import Home
+from wormsig.app.loading import load_psbt, load_wallet
+from wormsig.app.settings import ReviewOptions
+from wormsig.app.signing import review_psbt
+from wormsig.cli import options
+from wormsig.errors import PeerError
+from wormsig.psbt import codec
+from wormsig.render.sanitize import sanitize
+from wormsig.wallet.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wormsig.app.settings import WalletOptions
+    from wormsig.cli.console import Console
+
+
+@click.command("combine")
+@click.argument("mine", metavar="MINE")
+@click.argument("returned", metavar="RETURNED...", nargs=-1, required=True)
+@click.option("--allow-sighash", multiple=True, metavar="TYPE", help="Accept this sighash type too. Repeat for more.")
+@options.output_options
+@options.wallet_options
+@options.console_options
+def command(
+    *,
+    mine: str,
+    returned: tuple[str, ...],
+    allow_sighash: tuple[str, ...],
+    output: tuple[Path | None, bool],
+    wallet_options: WalletOptions,
+    console: Console,
+) -> None:
+    """Take the new signatures out of returned PSBTs, and put them into MINE, your own copy.
+
+    Each is verified on MINE; nothing else is taken over. Exit code 5 when an answer held something wrong: the
+    output is written all the same, with whatever was good.
+    """
+    path, force = output
+    check_output(path, force=force)
+    home = Home.from_environment()
+    wallet = load_wallet(wallet_options, home)
+    asked = ReviewOptions(allow_sighash=allow_sighash)
+    own = load_psbt(mine)
+    reviewed = review_psbt(
+        own,
+        wallet,
+        asked,
+        node=None,
+        registry=Registry(home.wallets()),
+        unattended=False,
+        network=wallet_options.network,
+    )
+    answers = [(_name(each), read_argument(each)) for each in returned]
+    combined = combine_answers(own, answers, reviewed.report.label, allowed=sighash_types(allow_sighash))
+    for answer in combined.answers:
+        _tell(answer, console)
+    most = max(combined.missing.values(), default=0)
+    console.say("Complete." if not most else f"{most} more signature{'s' if most > 1 else ''} needed.")
+    raw = codec.serialize(combined.psbt)
+    if path is not None:
+        write_file(path, raw, force=force)
+    if console.as_json:
+        console.emit(_object(combined, None if path else base64.b64encode(raw).decode()))
+    elif path is None:
+        console.result(base64.b64encode(raw).decode())
+    if combined.wrong:
+        first = combined.wrong[0]
+        raise PeerError(
+            f"{len(combined.wrong)} of {len(answers)} answers held something wrong; {first.source}: "
+            f"{first.rejected[0]}",
+            hint="what was good is in the output; nothing else was taken",
+        )
+
+
+def _name(argument: str) -> str:
+    return argument if len(argument) <= 80 else f"{argument[:20]}…"
+
+
+def _tell(answer: AnswerReport, console: Console) -> None:
+    source = sanitize(answer.source, 80)
+    for label, count in answer.taken.items():
+        console.say(f"{source}: {sanitize(label, 80)} signed {count} input{'s' if count > 1 else ''}, verified")
+    if not answer.taken and not answer.rejected:
+        console.say(f"{source}: nothing new")
+    for line in answer.rejected:
+        console.warn(f"{source}: not taken: {sanitize(line, 300)}")
+    for line in answer.ignored:
+        console.say(f"{source}: came back changed, ignored: {sanitize(line, 200)}")
+
+
+def _object(combined: Combined, psbt: str | None) -> dict[str, Any]:
+    return {
+        "event": "done",
+        "complete": not combined.missing,
+        "missing": {str(index): count for index, count in combined.missing.items()},
+        "answers": [
+            {
+                "source": answer.source,
+                "taken": answer.taken,
+                "known": answer.known,
+                "rejected": list(answer.rejected),
+                "ignored": list(answer.ignored),
+            }
+            for answer in combined.answers
+        ],
+        "psbt": psbt,
+    }
