@@ -12,7 +12,7 @@ from (docs/adr/0003). PSBTs, wallets and any judgement about what is being signe
 | `tx` | transactions: parse, serialize, ids, weight |
 | `script` | script templates, multisig, hashes, assembly text |
 | `sighash` | legacy and BIP143 signature hashes with shared midstates |
-| `base58` | base58check |
+| `base58`, `compact`, `der` | base58check; compact sizes; the form of a signature |
 """
 
 from __future__ import annotations

@@ -146,9 +146,7 @@ def library_path() -> str:
 
 
 def _library() -> _Library:
-    if _loaded is not None:
-        return _loaded
-    return _load()
+    return _loaded or _load()
 
 
 def _load() -> _Library:
