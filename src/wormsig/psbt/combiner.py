@@ -1,16 +1,18 @@
 """Combiner: puts verified signatures together (BIP174).
 
-It does not merge PSBTs: whatever else a cosigner's PSBT holds was left behind in `contribution`.
+`combine` does not merge PSBTs: whatever else a cosigner's PSBT holds was left behind in `contribution`. `union` is
+BIP174's own merge of whole maps, for copies that are all one's own.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wormsig.errors import PsbtError
 from wormsig.psbt._seal import SEAL
-from wormsig.psbt.maps import put_signatures
-from wormsig.psbt.model import partial_sigs
+from wormsig.psbt.maps import put_all, put_signatures
+from wormsig.psbt.model import PARTIAL_SIG, Memo, partial_sigs
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.verify import Verified
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from wormsig.psbt.contribution import Contribution
-    from wormsig.psbt.model import Psbt
+    from wormsig.psbt.model import Fields, Psbt
 
 
 def combine(mine: Verified, contributions: Sequence[Contribution]) -> Verified:
@@ -82,3 +84,42 @@ def _check_basis(psbt: Psbt, contribution: Contribution) -> None:
     )
     if not same:
         raise PsbtError("a contribution was verified on another PSBT than the one it is combined into")
+
+
+def union(mine: Psbt, others: Sequence[Psbt]) -> Psbt:
+    """Every field of several PSBTs of one transaction, unverified; where they differ, the first one's stays.
+
+    For copies that are all one's own. What somebody else sent goes through `contribution.extract` instead.
+
+    Args:
+        mine: The first.
+        others: The rest.
+
+    Raises:
+        PsbtError: They are for different transactions.
+    """
+    result = mine
+    for other in others:
+        if other.tx != result.tx:
+            raise PsbtError("PSBTs of different transactions cannot be combined")
+        inputs = zip(result.inputs, other.inputs, strict=True)
+        outputs = zip(result.outputs, other.outputs, strict=True)
+        result = replace(
+            result,
+            global_map=_joined(result.global_map, other.global_map),
+            inputs=tuple([_joined_input(ours, theirs) for ours, theirs in inputs]),
+            outputs=tuple([_joined(ours, theirs) for ours, theirs in outputs]),
+            memo=Memo(),
+        )
+    return result
+
+
+def _joined(ours: Fields, theirs: Fields) -> Fields:
+    return put_all(ours, {key: value for key, value in theirs.items() if key not in ours})
+
+
+def _joined_input(ours: Fields, theirs: Fields) -> Fields:
+    missing = {key: value for key, value in theirs.items() if key not in ours}
+    signatures = {key[1:]: missing.pop(key) for key in list(missing) if key[0] == PARTIAL_SIG}
+    joined = put_all(ours, missing)
+    return put_signatures(joined, signatures) if signatures else joined

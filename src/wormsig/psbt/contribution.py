@@ -14,6 +14,7 @@ from wormsig.errors import PeerError, PsbtError
 from wormsig.psbt._seal import SEAL, Seal, demand
 from wormsig.psbt.fields import Map, field_name, lookup
 from wormsig.psbt.finals import FinalScripts, FinalState, final_of, match
+from wormsig.psbt.maps import CLEARED
 from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, PARTIAL_SIG, Fields, Psbt, is_final
 from wormsig.psbt.verify import ALL_ONLY, SignatureCheck, SignatureProblem, judge
 
@@ -196,14 +197,8 @@ def _read_input(answer: _Answer, index: int, ours: Fields, theirs: Fields) -> No
             _note(answer, Map.INPUT, index, key, "added" if held is None else "changed")
     final = index in answer.finals
     for key in ours:
-        if key not in theirs and key[0] != PARTIAL_SIG and not (final and _cleared(key)):
+        if key not in theirs and key[0] != PARTIAL_SIG and not (final and key[0] in CLEARED):
             _note(answer, Map.INPUT, index, key, "dropped")
-
-
-def _cleared(key: bytes) -> bool:
-    """Whether finalizing clears a field, so that its absence says nothing."""
-    known = lookup(Map.INPUT, key)
-    return known is not None and not known.final
 
 
 def _compare(answer: _Answer, kind: Map, index: int, ours: Fields, theirs: Fields) -> None:

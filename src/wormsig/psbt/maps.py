@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.script import hash160
-from wormsig.psbt.fields import Map, lookup
-from wormsig.psbt.model import BIP32_DERIVATION, FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, PARTIAL_SIG
+from wormsig.psbt.fields import FIELDS, Map
+from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, PARTIAL_SIG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,28 +20,27 @@ if TYPE_CHECKING:
 
 _SIGNATURE_KEY = bytes((PARTIAL_SIG,))
 
+CLEARED = frozenset(field.type for field in FIELDS if field.map is Map.INPUT and not field.final)
+"""Types of the input fields that finalizing clears (BIP174)."""
+
 
 def put(fields: Fields, key: bytes, value: bytes) -> dict[bytes, bytes]:
     """A copy with one field set: in place when it is there already, else where its type and key belong."""
-    if key in fields:
-        return {**fields, key: value}
+    return put_all(fields, {key: value})
+
+
+def put_all(fields: Fields, added: Fields) -> dict[bytes, bytes]:
+    """`put` for several fields, in one pass."""
+    waiting = sorted([key for key in added if key not in fields], reverse=True)
     result: dict[bytes, bytes] = {}
-    waiting = True
-    for held, other in fields.items():
-        if waiting and (held[0], held) > (key[0], key):
-            result[key] = value
-            waiting = False
-        result[held] = other
-    if waiting:
-        result[key] = value
-    return result
-
-
-def put_all(fields: Fields, added: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """`put` for several fields."""
-    result = dict(fields)
-    for key, value in added.items():
-        result = put(result, key, value)
+    for key, value in fields.items():
+        while waiting and waiting[-1] < key:
+            new = waiting.pop()
+            result[new] = added[new]
+        result[key] = added.get(key, value)
+    while waiting:
+        new = waiting.pop()
+        result[new] = added[new]
     return result
 
 
@@ -86,10 +85,7 @@ def finalized(fields: Fields, final: FinalScripts) -> dict[bytes, bytes]:
     waiting = True
     for key, value in fields.items():
         kind = key[0]
-        if PARTIAL_SIG <= kind <= BIP32_DERIVATION:
-            continue
-        field = lookup(Map.INPUT, key)
-        if field is not None and not field.final:
+        if kind in CLEARED:
             continue
         if waiting and kind > PARTIAL_SIG:
             result.update(scripts)

@@ -188,15 +188,12 @@ def _walk_previous(fields: Fields, outpoint: OutPoint) -> tuple[bytes, TxOutput]
         return None
 
 
-def utxo_problem(psbt: Psbt, index: int) -> UtxoProblem | None:
-    """What is wrong with what the PSBT says about the output that an input spends; None when it holds together.
-
-    A lone witness UTXO is no problem here; whether it is enough is for the review (THREATS C1).
-    """
+def spent_or_problem(psbt: Psbt, index: int) -> TxOutput | UtxoProblem:
+    """The output that an input spends, or why the PSBT's word about it cannot be taken."""
     fields = psbt.inputs[index]
     claimed = fields.get(WITNESS_UTXO)
     if NON_WITNESS_UTXO not in fields:
-        return UtxoProblem.MISSING if claimed is None else None
+        return UtxoProblem.MISSING if claimed is None else TxOutput.parse(claimed)
     found = previous_txout(psbt, index)
     if found is None:
         return UtxoProblem.NO_SUCH_OUTPUT
@@ -205,7 +202,16 @@ def utxo_problem(psbt: Psbt, index: int) -> UtxoProblem | None:
         return UtxoProblem.OTHER_TXID
     if claimed is not None and output.serialize() != claimed:
         return UtxoProblem.DISAGREES
-    return None
+    return output
+
+
+def utxo_problem(psbt: Psbt, index: int) -> UtxoProblem | None:
+    """What is wrong with what the PSBT says about the output that an input spends; None when it holds together.
+
+    A lone witness UTXO is no problem here; whether it is enough is for the review (THREATS C1).
+    """
+    found = spent_or_problem(psbt, index)
+    return found if isinstance(found, UtxoProblem) else None
 
 
 def spent_output(psbt: Psbt, index: int) -> TxOutput | None:
@@ -214,10 +220,8 @@ def spent_output(psbt: Psbt, index: int) -> TxOutput | None:
     Returns:
         None when nothing is known, or what is there contradicts itself (`utxo_problem` says how).
     """
-    if utxo_problem(psbt, index) is not None:
-        return None
-    found = previous_txout(psbt, index)
-    return found[1] if found is not None else witness_utxo(psbt, index)
+    found = spent_or_problem(psbt, index)
+    return found if isinstance(found, TxOutput) else None
 
 
 def sighash_type(psbt: Psbt, index: int) -> int | None:

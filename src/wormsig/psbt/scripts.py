@@ -27,8 +27,8 @@ from wormsig.psbt.model import (
     WITNESS_SCRIPT,
     Psbt,
     UtxoProblem,
+    spent_or_problem,
     spent_output,
-    utxo_problem,
 )
 
 if TYPE_CHECKING:
@@ -118,12 +118,9 @@ def prove(psbt: Psbt, index: int, redeem: bytes | None, witness: bytes | None) -
     Raises:
         PsbtError: As `input_scripts`.
     """
-    problem = utxo_problem(psbt, index)
-    if problem is not None:
-        raise _error(index, _UTXO_FIELD[problem], problem.value)
-    spent = spent_output(psbt, index)
-    if spent is None:  # cannot be: no problem means that it is known
-        raise _error(index, "PSBT_IN_WITNESS_UTXO", "is missing")
+    spent = spent_or_problem(psbt, index)
+    if isinstance(spent, UtxoProblem):
+        raise _error(index, _UTXO_FIELD[spent], spent.value)
     kind = classify(spent.script)
     program, prefix = spent.script, ""
     if kind is ScriptType.SH:
@@ -160,7 +157,7 @@ def _witness_script(
     if hashlib.sha256(witness).digest() != program[2:]:
         raise _error(index, "PSBT_IN_WITNESS_SCRIPT", "does not hash to the output that is spent")
     multisig = parse_multisig(witness)
-    if multisig is not None and any(len(key) != 33 for key in multisig.pubkeys):
+    if multisig is not None and 65 in map(len, multisig.pubkeys):
         raise _error(index, "PSBT_IN_WITNESS_SCRIPT", "has an uncompressed key, which segwit does not relay")
     return InputScripts(spent, script_type, redeem, witness, multisig, witness)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.sighash import SIGHASH_ALL, sighash_name
-from wormsig.errors import PsbtError
+from wormsig.errors import InputError, PsbtError
 from wormsig.psbt.maps import put_signatures
 from wormsig.psbt.model import Psbt, is_final
 from wormsig.psbt.model import sighash_type as asked_type
@@ -19,8 +19,6 @@ from wormsig.psbt.verify import digest, signs_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from wormsig.psbt.model import Fields
 
 
 def sign_inputs(psbt: Psbt, keys: Mapping[int, Mapping[bytes, bytes]], *, sighash_type: int = SIGHASH_ALL) -> Psbt:
@@ -39,17 +37,23 @@ def sign_inputs(psbt: Psbt, keys: Mapping[int, Mapping[bytes, bytes]], *, sighas
             asks for another sighash type.
         InputError: A secret key that is not its public key's; legacy hashing passes its cap (THREATS C16).
     """
-    changed: dict[int, Fields] = {}
+    signatures: dict[int, dict[bytes, bytes]] = {}
+    made: list[tuple[bytes, bytes, bytes]] = []
     for index, pairs in keys.items():
         scripts = _checked(psbt, index, sighash_type)
-        signatures = {}
+        here = signatures[index] = {}
         for pubkey, seckey in pairs.items():
             if not scripts.has_key(pubkey):
                 raise _refusal(index, f"key {pubkey.hex()} is not in the input's script")
             message = digest(psbt, index, scripts, sighash_type)
-            signatures[pubkey] = _sign(index, pubkey, seckey, message) + bytes((sighash_type,))
-        changed[index] = put_signatures(psbt.inputs[index], signatures)
-    return psbt.with_signatures(changed)
+            signature = secp.ecdsa_sign(seckey, message)
+            made.append((pubkey, message, signature))
+            here[pubkey] = signature + bytes((sighash_type,))
+    # A wrong secret key, or a computing error that would give the key away, never leaves this function.
+    for (pubkey, _, _), good in zip(made, secp.verify_batch(made), strict=True):
+        if not good:
+            raise InputError(f"the secret key to sign with does not belong to public key {pubkey.hex()}")
+    return psbt.with_signatures({index: put_signatures(psbt.inputs[index], here) for index, here in signatures.items()})
 
 
 def _refusal(index: int, message: str, field: str | None = None) -> PsbtError:
@@ -71,11 +75,3 @@ def _checked(psbt: Psbt, index: int, sighash: int) -> InputScripts:
     if not scripts.script_code:
         raise _refusal(index, f"cannot be signed yet: its type is {scripts.script_type}")
     return scripts
-
-
-def _sign(index: int, pubkey: bytes, seckey: bytes, message: bytes) -> bytes:
-    """A signature that is sure to be the key's: a wrong secret key or a computing error never leaves."""
-    signature = secp.ecdsa_sign(seckey, message)
-    if not secp.ecdsa_verify(pubkey, message, signature):
-        raise _refusal(index, f"secret key does not belong to {pubkey.hex()}")
-    return signature
