@@ -68,3 +68,11 @@ def address_lines(address: str, *, first: str) -> list[Line]:
     lines = [" ".join(groups[start : start + per_line]) for start in range(0, len(groups), per_line)]
     indent = " " * len(first)
     return [Line((indent if number else first) + text) for number, text in enumerate(lines)]
+
+
+def hex_lines(label: str, digits: str, *, first: str) -> list[Line]:
+    """A label and a hex string to its last digit, broken where the line ends."""
+    per_line = WIDTH - len(first) - len(label) - 1
+    parts = [digits[start : start + per_line] for start in range(0, len(digits), per_line)] or [""]
+    indent = " " * (len(first) + len(label) + 1)
+    return [Line((indent if number else f"{first}{label} ") + part) for number, part in enumerate(parts)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wormsig.render.lines import Line, Style, address_lines, wrapped
+from wormsig.render.lines import Line, Style, address_lines, hex_lines, wrapped
 from wormsig.render.sanitize import quote, sanitize
 from wormsig.render.timing_text import timing_words
 from wormsig.review import words
@@ -96,12 +96,12 @@ def _output_lines(view: OutputView, width: int) -> list[Line]:
 
 def _script_lines(view: OutputView, first: str) -> list[Line]:
     """A script without an address, or on an unknown network: every byte of it."""
-    return wrapped(f"script {view.script}", first=first)
+    return hex_lines("script", view.script, first=first)
 
 
 def _data_lines(view: OutputView, first: str) -> list[Line]:
     lines = [] if view.text is None else wrapped(quote(view.text, _LONG_TEXT), first=first)
-    return lines + wrapped(f"script {view.script}", first=" " * len(first) if lines else first)
+    return lines + hex_lines("script", view.script, first=" " * len(first) if lines else first)
 
 
 def _fee_line(report: Report, width: int) -> Line:
@@ -223,8 +223,8 @@ def _output_detail(view: OutputView) -> list[Line]:
     lines = [Line(f"{first}{words.btc(view.sats)} · {kind} · {view.script_type}")]
     if view.address is not None:
         return lines + address_lines(view.address, first=indent)
-    lines += wrapped(f"script {view.script}", first=indent)
-    if view.asm is not None and view.kind is not OutputKind.CHANGE:
+    lines += hex_lines("script", view.script, first=indent)
+    if view.asm is not None:
         lines += wrapped(sanitize(view.asm, _LONG_TEXT), first=indent)
     if view.text is not None:
         lines += wrapped(quote(view.text, _LONG_TEXT), first=indent)

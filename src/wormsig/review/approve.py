@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Literal, final
 
-from wormsig.errors import RefusedError
+from wormsig.errors import NotSupportedError, RefusedError
 from wormsig.psbt.model import sha256
 from wormsig.review.words import count
 
@@ -63,6 +63,22 @@ class Approved:
             raise RefusedError("not signed: the PSBT changed between review and signing (C20)")
 
 
+def require_supported(report: Report) -> None:
+    """Refuse a PSBT whose inputs this version can neither sign nor check.
+
+    Raises:
+        NotSupportedError: Such inputs stand in the way: nothing else in the PSBT is the wallet's.
+    """
+    if report.unsupported:
+        where = ", ".join(map(str, report.unsupported[:5]))
+        more = ", …" if len(report.unsupported) > 5 else ""
+        kinds = sorted({report.inputs[index].script_type for index in report.unsupported})
+        raise NotSupportedError(
+            f"input {where}{more}: script type {' and '.join(kinds)} is not supported yet",
+            hint="wsh, sh(wsh) and sh with multi or sortedmulti are",
+        )
+
+
 def approve(
     psbt: Psbt, report: Report, wallet: Wallet, *, by: Approver, accept: Collection[Code] = frozenset()
 ) -> Approved:
@@ -80,9 +96,11 @@ def approve(
         What signers take.
 
     Raises:
+        NotSupportedError: As `require_supported`.
         RefusedError: The report has an error, a warning that nobody accepted, or nothing to sign; or it is not the
             review of this PSBT and wallet.
     """
+    require_supported(report)
     digest = sha256(psbt)
     if report.psbt_sha256 != digest or report.wallet_id != wallet.id:
         raise RefusedError("not signed: this is not the PSBT and wallet that were reviewed (C20)")

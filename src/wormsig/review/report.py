@@ -153,7 +153,7 @@ class OutputView:
         script_type: As in `InputView`; also `op_return` and `anchor`.
         other_wallet: Name of another wallet of ours that derives it.
         text: Data of an OP_RETURN as text, unescaped; None when it is no text.
-        asm: The script in words, for outputs without an address.
+        asm: The script in words, for kinds that no address stands for.
     """
 
     index: int

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from wormsig.wallet.derive import WalletScript
 
 SINGLE_KEY = frozenset({"pkh", "wpkh", "sh-wpkh"})
+_SPELLED_OUT = frozenset({"op_return", "bare", "unknown"})
+"""Kinds whose address, if there is one, does not say what the script does."""
+
 _DERIVATION_KEY = bytes((BIP32_DERIVATION,))
 
 
@@ -156,7 +159,7 @@ def _output_view(subject: Subject, index: int, other_wallet: str | None) -> Outp
         script_type=script_type,
         other_wallet=other_wallet,
         text=None if not data else _text(data),
-        asm=None if address is not None else script_asm(output.script),
+        asm=script_asm(output.script) if script_type in _SPELLED_OUT else None,
     )
 
 
