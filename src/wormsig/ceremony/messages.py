@@ -13,11 +13,12 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
+from wormsig.psbt.limits import MAX_PEER_PSBT, MAX_TEXT
+
 PROTOCOL = 1
-MAX_TEXT = 500
 MAX_PROBLEMS = 64
 MAX_PROBLEM_TEXT = 200
-MAX_OBJECT = 8 * 1024 * 1024
+MAX_OBJECT = MAX_PEER_PSBT
 CHUNK_BYTES = 256 * 1024
 MAX_COSIGNERS = 20
 

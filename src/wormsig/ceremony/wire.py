@@ -15,13 +15,13 @@ import msgspec
 
 from wormsig.ceremony.messages import CHUNK_BYTES, MAX_OBJECT, Chunk, Message, ObjectRef
 from wormsig.errors import InputError, PeerError
+from wormsig.psbt.limits import MAX_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wormsig.ceremony.messages import Letter
 
-MAX_MESSAGE = 100_000
 # Lengths that a message may have on the wire. The last one holds a chunk of 256 KiB in base64 (349,528) with its frame.
 BUCKETS = (512, 2048, 8192, 32_768, 131_072, 352 * 1024)
 MAX_PADDED = BUCKETS[-1]

@@ -11,12 +11,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredLock, ensureDeferred
-from twisted.internet.error import TimeoutError as TwistedTimeoutError
+from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 from twisted.internet.task import deferLater
 
 from wormsig.ceremony import messages, wire
-from wormsig.ceremony.messages import MAX_TEXT, Ack, Bye, Chunk, Compared, Ping, Progress
+from wormsig.ceremony.messages import Ack, Bye, Chunk, Compared, Ping, Progress
 from wormsig.errors import PeerError, WormsigError
+from wormsig.psbt.limits import MAX_TEXT
 from wormsig.transport.codes import verifier_words
 from wormsig.transport.errors import (
     ChannelClosedError,
