@@ -69,3 +69,9 @@ def format_btc(sats: int) -> str:
     """`0.00050000 BTC`."""
     sign, amount = ("-", -sats) if sats < 0 else ("", sats)
     return f"{sign}{amount // 100_000_000}.{amount % 100_000_000:08d} BTC"
+
+
+def format_rate(rate: Fraction) -> str:
+    """A fee rate with as many of three decimals as it has: `4`, `2.5`; rounded down beyond them."""
+    thousandths = rate.numerator * 1000 // rate.denominator
+    return f"{thousandths // 1000}.{thousandths % 1000:03d}".rstrip("0").rstrip(".")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from wormsig.app.receive import Verdict
 from wormsig.ceremony import status as told
+from wormsig.cli.reviews import show_report
 from wormsig.errors import UsageError
 from wormsig.render.status import status_line, status_object
 
@@ -18,20 +18,6 @@ if TYPE_CHECKING:
     from wormsig.review.report import Report
 
 SCRIPT_HINT = "use -y in a script"
-
-
-def show_report(console: Console, report: Report) -> None:
-    """Show a review: text on standard error, or one object on standard output."""
-    if console.as_json:
-        from wormsig.render.report_json import report_object  # noqa: PLC0415  only what is used is loaded
-
-        console.emit({"event": "review", **report_object(report)})
-        return
-    from wormsig.render.report_text import review_lines  # noqa: PLC0415  same
-    from wormsig.render.terminal import show  # noqa: PLC0415  same
-
-    show(review_lines(report), sys.stderr, color=console.color)
-    sys.stderr.write("\n")
 
 
 class _Watcher:

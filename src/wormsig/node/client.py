@@ -143,7 +143,7 @@ class Node:
 
     def _from_wallets(self, outpoints: Sequence[OutPoint]) -> dict[OutPoint, bytes]:
         found: dict[OutPoint, bytes] = {}
-        for name in self._loaded_wallets():
+        for name in watch.loaded_wallets(self.rpc):
             missing = [outpoint for outpoint in outpoints if outpoint not in found]
             calls = [("gettransaction", [_display(outpoint)]) for outpoint in missing]
             answers = self.rpc.for_wallet(name).batch(calls)
@@ -267,7 +267,7 @@ class Node:
         """
         if self.in_mempool(txid):
             return 0
-        wallets = [self.rpc.for_wallet(name) for name in self._loaded_wallets()]
+        wallets = [self.rpc.for_wallet(name) for name in watch.loaded_wallets(self.rpc)]
         answers = [
             *self.rpc.batch([("getrawtransaction", [txid, True])]),
             *(answer for wallet in wallets for answer in wallet.batch([("gettransaction", [txid])])),
@@ -283,6 +283,15 @@ class Node:
     ) -> WatchWallet:
         """The node's watch-only wallet for an agreed wallet, made and scanned when it is not there; see `watch`."""
         return watch.ensure(self.rpc, wallet, name=self.settings.wallet, rescan=rescan, progress=progress)
+
+    def highest_used(self, wallet: Wallet) -> dict[int, int]:
+        """The highest index seen used on each branch, when the node watches the wallet already; changes nothing.
+
+        Raises:
+            NodeError: No answer.
+        """
+        watching = watch.find(self.rpc, wallet, name=self.settings.wallet)
+        return watching.highest_used() if watching is not None else {}
 
     def process_psbt(self, wallet: str, psbt: bytes) -> bytes:
         """Let a wallet of the node sign a PSBT (`walletprocesspsbt`, SIGHASH_ALL, not finalized).
@@ -306,15 +315,6 @@ class Node:
             return base64.b64decode(answer["psbt"], validate=True)
         except (KeyError, TypeError, binascii.Error) as error:
             raise NodeError("the node's answer to walletprocesspsbt holds no PSBT") from error
-
-    def _loaded_wallets(self) -> list[str]:
-        """The loaded wallets; none on a node that is built or run without."""
-        try:
-            return [str(name) for name in self.rpc.call("listwallets")]
-        except NodeRefusedError as error:
-            if error.code == RPCErrorCode.METHOD_NOT_FOUND:
-                return []
-            raise
 
 
 def _display(outpoint: OutPoint) -> str:

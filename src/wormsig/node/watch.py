@@ -57,7 +57,7 @@ def ensure(
         UsageError: `name` is a wallet with private keys and without our descriptors.
         NodeError: The node refuses, or has deleted the blocks that are needed.
     """
-    called = name or f"wormsig-{wallet.id[:12]}"
+    called = name or wallet_name(wallet)
     watching = WatchWallet(open_wallet(node, called, create=True), called, wallet)
     info = _wait_for_scan(watching.rpc, progress)
     listed = listed_branches(watching.rpc, wallet)
@@ -76,6 +76,34 @@ def ensure(
     else:
         _import(watching, birth, {branch: item.active for branch, item in listed.items()}, progress)
     return watching
+
+
+def find(node: Rpc, wallet: Wallet, *, name: str | None = None) -> WatchWallet | None:
+    """The watch-only wallet when it is loaded and filled; neither made nor loaded here.
+
+    Raises:
+        NodeError: No answer.
+    """
+    called = name or wallet_name(wallet)
+    if called not in loaded_wallets(node):
+        return None
+    rpc = node.for_wallet(called)
+    return WatchWallet(rpc, called, wallet) if len(listed_branches(rpc, wallet)) == len(BRANCHES) else None
+
+
+def wallet_name(wallet: Wallet) -> str:
+    """What the watch-only wallet is called in the node."""
+    return f"wormsig-{wallet.id[:12]}"
+
+
+def loaded_wallets(node: Rpc) -> list[str]:
+    """The loaded wallets; none on a node that is built or run without. Raises NodeError without an answer."""
+    try:
+        return [str(name) for name in node.call("listwallets")]
+    except NodeRefusedError as error:
+        if error.code == RPCErrorCode.METHOD_NOT_FOUND:
+            return []
+        raise
 
 
 def open_wallet(node: Rpc, name: str, *, create: bool = False) -> Rpc:

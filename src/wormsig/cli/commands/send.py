@@ -18,7 +18,7 @@ from wormsig.app.plan import cosigner_names, duration, threshold
 from wormsig.app.signing import OpenedSigner, ReviewedPsbt, open_signer, review_psbt, sign_reviewed
 from wormsig.cli import options
 from wormsig.cli.passphrase import passphrases
-from wormsig.cli.watchers import show_report
+from wormsig.cli.reviews import show_report
 from wormsig.errors import RefusedError, UsageError, WormsigError
 from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry

@@ -14,7 +14,7 @@ from wormsig.app.nodes import agree, open_node
 from wormsig.app.signing import open_signer, review_psbt, sign_reviewed
 from wormsig.cli import options
 from wormsig.cli.passphrase import passphrases
-from wormsig.cli.watchers import show_report
+from wormsig.cli.reviews import show_report
 from wormsig.errors import RefusedError
 from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry

@@ -1,0 +1,342 @@
+"""Creator and Updater (BIP174): a PSBT that spends from an agreed wallet, through a node.
+
+bitcoind chooses the coins and how much goes back as change; nothing else is taken from it. The transaction is put
+together here, amounts come out of previous transactions that hash to their outpoints, scripts and key origins out of
+the wallet's own descriptor, and the result goes through the same review as anybody else's PSBT before it is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wormsig.app.amounts import ALL, format_btc, format_rate, parse_amount
+from wormsig.app.context import prepare
+from wormsig.bitcoin.network import script_of
+from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput, previous_output
+from wormsig.errors import InputError, NodeError, RefusedError, UsageError
+from wormsig.psbt import codec, creator, model, updater
+from wormsig.psbt.size import estimated_vsize
+from wormsig.review.review import review
+from wormsig.wallet.derive import Deriver, WalletScript, locate
+from wormsig.wallet.model import CHANGE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from fractions import Fraction
+
+    from wormsig.app.settings import ReviewOptions
+    from wormsig.bitcoin.keys import KeyOrigin
+    from wormsig.bitcoin.network import Network
+    from wormsig.node.client import Node
+    from wormsig.node.funds import WatchWallet
+    from wormsig.node.watch import Progress
+    from wormsig.psbt.model import Psbt
+    from wormsig.review.report import Report
+    from wormsig.wallet.model import Wallet
+    from wormsig.wallet.registry import Registry
+
+SEQUENCE_RBF = 0xFFFFFFFD
+"""BIP125: replaceable."""
+SEQUENCE_FINAL = 0xFFFFFFFE
+"""Not replaceable, and a locktime is enforced."""
+SEARCH_LIMIT = 1000
+"""How far a coin's script is looked for when bitcoind gives no hint."""
+_SLACK_SATS = 5_000
+_CHANGE_AND_ITS_SPENDING = 500  # vB; a choice of coins without change may leave up to this much to the fee
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One recipient.
+
+    Attributes:
+        address: As it was typed.
+        script: What the output will hold.
+        sats: The amount; None for everything that the coins hold.
+    """
+
+    address: str
+    script: bytes
+    sats: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to create.
+
+    Attributes:
+        payments: At least one; at most one of them takes everything.
+        fee_rate: sat/vB.
+        coins: Spend exactly these; bitcoind's choice when empty.
+        avoid: Coins that must not be chosen: other payments that were signed spend them (THREATS C24).
+        subtract_fee: The recipients pay the fee, in equal parts.
+        replaceable: Signal BIP125.
+        locktime: Height or time before which the transaction cannot be mined.
+        change_index: Where change goes; the first unused index when left out.
+        rescan: Let the node look through every block first.
+    """
+
+    payments: tuple[Payment, ...]
+    fee_rate: Fraction
+    coins: tuple[OutPoint, ...] = ()
+    avoid: frozenset[OutPoint] = frozenset()
+    subtract_fee: bool = False
+    replaceable: bool = True
+    locktime: int = 0
+    change_index: int | None = None
+    rescan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A PSBT without signatures, and its review.
+
+    Attributes:
+        psbt: Version 0, ready to be sent to the cosigners.
+        report: Without errors.
+    """
+
+    psbt: Psbt
+    report: Report
+
+
+def parse_payment(text: str, network: Network) -> Payment:
+    """Read `ADDRESS:AMOUNT`, or `ADDRESS:all`.
+
+    Raises:
+        UsageError: No such pair, or no amount.
+        InputError: No address of this network.
+    """
+    address, colon, amount = text.partition(":")
+    if not colon or not address.strip() or not amount.strip():
+        raise UsageError(f"{text!r} is not ADDRESS:AMOUNT", hint="for example bc1q…:0.5, or bc1q…:50000 sat")
+    script = script_of(address.strip(), network)
+    sats = None if amount.strip().lower() == ALL else parse_amount(amount)
+    return Payment(address.strip(), script, sats)
+
+
+def check_order(order: Order) -> None:
+    """Refuse what cannot be meant, before the node is asked.
+
+    Raises:
+        UsageError: Nobody to pay, one recipient twice, two that take everything, a coin twice or reserved.
+    """
+    if not order.payments:
+        raise UsageError("nobody is to be paid", hint="give --to ADDRESS:AMOUNT")
+    for position, payment in enumerate(order.payments):
+        if any(payment.script == other.script for other in order.payments[:position]):
+            raise UsageError(f"{payment.address} is to be paid twice", hint="give one --to with the sum")
+    if sum(payment.sats is None for payment in order.payments) > 1:
+        raise UsageError("only one recipient can get all that is left")
+    if len(set(order.coins)) != len(order.coins):
+        raise UsageError("a coin is named twice")
+    reserved = [str(coin) for coin in order.coins if coin in order.avoid]
+    if reserved:
+        raise UsageError(
+            f"coin {reserved[0]} is reserved for a payment that was signed here before",
+            hint="`wormsig status` shows it; a signature cannot be taken back",
+        )
+
+
+def create(
+    order: Order,
+    wallet: Wallet,
+    node: Node,
+    *,
+    registry: Registry,
+    options: ReviewOptions,
+    progress: Progress | None = None,
+) -> Created:
+    """Make a PSBT and review it. Blocks while the node works.
+
+    Args:
+        order: What to create.
+        wallet: The agreed wallet.
+        node: On the wallet's chain (`nodes.need_node`).
+        registry: The other wallets, for the review.
+        options: What a person allows beyond the review's defaults.
+        progress: Told percents while the node looks through blocks.
+
+    Raises:
+        UsageError: The order cannot be meant.
+        RefusedError: The review has an error.
+        NodeError: The node refuses, has too little money, or gave something else than was asked for.
+    """
+    check_order(order)
+    lowest = node.lowest_fee_rate()
+    if order.fee_rate < lowest:
+        raise NodeError(f"the node does not relay less than {format_rate(lowest)} sat/vB", hint="raise --fee-rate")
+    watching = node.ensure_watch_wallet(wallet, rescan=order.rescan, progress=progress)
+    deriver = Deriver(wallet)
+    used = watching.highest_used()
+    change_index = order.change_index if order.change_index is not None else used.get(CHANGE, -1) + 1
+    change = deriver.script(CHANGE, change_index)
+    funded = _fund(order, watching, deriver.address(CHANGE, change_index))
+    psbt = _assemble(order, funded, node, deriver, change)
+    prepared = prepare(psbt, wallet, options, node=node, registry=registry, unattended=False)
+    report = review(psbt, wallet, replace(prepared.context, highest_seen=used), deriver=deriver)
+    if report.errors:
+        worst = report.errors[0]
+        raise RefusedError(f"not created: {worst.where}: {worst.message}", hint=worst.hint)
+    return Created(psbt, report)
+
+
+def _fund(order: Order, watching: WatchWallet, change_address: str) -> Psbt:
+    """Bitcoind's choice of coins and change."""
+    known = watching.coins() if order.coins or any(payment.sats is None for payment in order.payments) else ()
+    unknown = set(order.coins) - {coin.outpoint for coin in known}
+    if unknown:
+        raise NodeError(
+            f"coin {min(map(str, unknown))} is not an unspent coin of the wallet",
+            hint="if it should be one, `--rescan` lets the node look through every block",
+        )
+    amounts = {payment.address: payment.sats for payment in order.payments if payment.sats is not None}
+    chosen, paying_fee = order.coins, list(range(len(order.payments))) if order.subtract_fee else []
+    rest = [position for position, payment in enumerate(order.payments) if payment.sats is None]
+    if rest:
+        if not chosen:
+            chosen = tuple(coin.outpoint for coin in known if coin.safe and coin.outpoint not in order.avoid)
+        total = sum(coin.sats for coin in known if coin.outpoint in chosen)
+        left = total - sum(amounts.values())
+        if left <= 0:
+            raise NodeError(
+                f"not enough money: the coins hold {format_btc(total)}, "
+                f"{format_btc(total - left)} are to be paid, and nothing is left for {order.payments[rest[0]].address}"
+            )
+        amounts[order.payments[rest[0]].address] = left
+        paying_fee = rest
+    funded = watching.fund(
+        {payment.address: amounts[payment.address] for payment in order.payments},
+        fee_rate=order.fee_rate,
+        change_address=change_address,
+        coins=chosen,
+        avoid=order.avoid,
+        subtract_fee=paying_fee,
+    )
+    psbt = codec.parse(codec.from_any(funded))
+    spent = {txin.outpoint for txin in psbt.tx.inputs}
+    if len(spent) != len(psbt.tx.inputs) or spent & order.avoid or (chosen and spent != set(chosen)):
+        raise NodeError("the node chose other coins than it was told to")
+    return psbt
+
+
+def _assemble(order: Order, funded: Psbt, node: Node, deriver: Deriver, change: WalletScript) -> Psbt:
+    """The PSBT, from which coins and how much change alone.
+
+    Raises:
+        NodeError: The node does not give a previous transaction, chose a coin that is not the wallet's, pays
+            somebody else or another amount, or leaves too much to the miners.
+    """
+    sequence = SEQUENCE_RBF if order.replaceable else SEQUENCE_FINAL
+    inputs = [TxInput(txin.outpoint, sequence=sequence) for txin in funded.tx.inputs]
+    psbt = creator.create(inputs, list(funded.tx.outputs), locktime=order.locktime)
+    previous = node.previous_transactions(txin.outpoint for txin in inputs)
+    total = 0
+    for index, txin in enumerate(inputs):
+        raw = previous.get(txin.outpoint)
+        if raw is None:
+            raise NodeError(
+                f"the node does not give the previous transaction of {txin.outpoint}",
+                hint="its watch-only wallet should have it: try again with --rescan",
+            )
+        _, spent = previous_output(raw, txin.outpoint.index)
+        total += spent.sats
+        psbt = _with_coin(psbt, index, raw, spent, _placed(deriver, spent.script, funded, index))
+    withheld = _check_outputs(order, funded.tx.outputs, change)
+    for index, output in enumerate(psbt.tx.outputs):
+        own = change if output.script == change.script_pubkey else locate(deriver, output.script)
+        if own is not None:
+            psbt = updater.with_output_scripts(
+                psbt, index, redeem_script=own.redeem, witness_script=own.witness, origins=own.origins
+            )
+    fee = total - sum(output.sats for output in psbt.tx.outputs)
+    if withheld > fee:
+        raise NodeError(f"the node's transaction holds back {withheld} sat from the payments for a fee of {fee} sat")
+    _check_fee(order, psbt, fee)
+    return psbt
+
+
+def _placed(deriver: Deriver, script: bytes, funded: Psbt, index: int) -> WalletScript:
+    """Where the wallet has a coin's script; the node's key origins are hints, no more."""
+    hints = _hints(model.input_derivations(funded, index))
+    own = locate(deriver, script, hints, SEARCH_LIMIT)
+    if own is None:
+        raise NodeError(
+            f"the node chose a coin that is not the wallet's: {funded.tx.inputs[index].outpoint}",
+            hint="leave --rpc-wallet away: wormsig then keeps a watch-only wallet of its own",
+        )
+    return own
+
+
+def _hints(origins: Mapping[bytes, KeyOrigin]) -> list[tuple[int, int]]:
+    return [(origin.path[-2], origin.path[-1]) for origin in origins.values() if len(origin.path) >= 2]
+
+
+def _with_coin(psbt: Psbt, index: int, raw: bytes, spent: TxOutput, own: WalletScript) -> Psbt:
+    """All that a signer wants to know of an input; witness_utxo only where there is a witness (BIP174)."""
+    psbt = updater.with_previous_tx(psbt, index, raw)
+    if own.witness is not None:
+        psbt = updater.with_witness_utxo(psbt, index, spent)
+    return updater.with_input_scripts(
+        psbt, index, redeem_script=own.redeem, witness_script=own.witness, origins=own.origins
+    )
+
+
+def _check_outputs(order: Order, outputs: Sequence[TxOutput], change: WalletScript) -> int:
+    """The payments as ordered, at most one more output, and that to our change script.
+
+    Returns:
+        sats that the payments are less than ordered, where the recipients pay the fee.
+
+    Raises:
+        UsageError: Somebody is to be paid where change goes.
+        NodeError: Anything else.
+    """
+    left = list(outputs)
+    withheld = 0
+    for payment in order.payments:
+        if payment.script == change.script_pubkey:
+            raise UsageError(f"{payment.address} is where change goes", hint="choose another with --change-index")
+        paid = [output for output in left if output.script == payment.script]
+        if len(paid) != 1:
+            raise NodeError(f"the node's transaction pays {payment.address} {len(paid)} times")
+        if payment.sats is not None:
+            missing = payment.sats - paid[0].sats
+            if missing < 0 or (missing > 0 and not order.subtract_fee):
+                raise NodeError(f"the node's transaction pays {payment.address} {format_btc(paid[0].sats)}")
+            withheld += missing
+        left.remove(paid[0])
+    if len(left) > 1 or any(output.script != change.script_pubkey for output in left):
+        raise NodeError("the node's transaction has an output that nobody ordered")
+    return withheld
+
+
+def _check_fee(order: Order, psbt: Psbt, fee: int) -> None:
+    """The fee has to be near the rate that was ordered; dropped change and a guessed size may differ a little.
+
+    Raises:
+        NodeError: Far above, or negative.
+    """
+    vsize = estimated_vsize(psbt)
+    if vsize is None:
+        raise NodeError("the size of the transaction cannot be told, so neither can its fee rate")
+    ordered = int(order.fee_rate * vsize)
+    slack = int(order.fee_rate * _CHANGE_AND_ITS_SPENDING) + ordered // 5 + _SLACK_SATS
+    if not 0 <= fee <= ordered + slack:
+        raise NodeError(f"the node leaves {format_btc(fee)} to the miners, {ordered} sat were expected")
+
+
+def parse_coins(texts: Collection[str]) -> tuple[OutPoint, ...]:
+    """Read `--coin TXID:INDEX`.
+
+    Raises:
+        UsageError: Not an outpoint.
+    """
+    coins = []
+    for text in texts:
+        try:
+            coins.append(OutPoint.from_text(text))
+        except InputError as error:
+            raise UsageError(f"--coin {text!r}: {error.message}", hint=error.hint) from error
+    return tuple(coins)
