@@ -58,8 +58,16 @@ class CoreWalletSigner:
             raise NodeError(f"{self.label} returned another PSBT than it was given: {error.message}") from error
         kept = [index for index, _, _ in contribution.signatures if index in approved.inputs]
         if not kept:
+            bad = next(
+                (
+                    f": its signature does not count, {check.problem.value}"
+                    for check in contribution.rejected
+                    if check.problem
+                ),
+                "",
+            )
             raise InputError(
-                f"{self.label} signed nothing",
-                hint="does this Core wallet hold one of the wallet's keys, and is it unlocked?",
+                f"{self.label} added no signature{bad}",
+                hint="does this Core wallet hold one of the wallet's keys, and had it not signed already?",
             )
         return strip_signatures(returned, approved.inputs, since=mine)

@@ -217,8 +217,10 @@ def _origin(text: str | None) -> KeyOrigin | None:
 def _from_descriptor(text: str, network: Network | None) -> SecretKey:
     """The one private key of a descriptor, with its origin; the descriptor itself is not kept."""
     body, checksum = split_checksum(text)
-    if first_foreign_character(body) is not None or "\n" in body:
+    if first_foreign_character(body) is not None:
         raise KeyFileError("the descriptor has a character that does not belong in one")
+    if not re.fullmatch(r"[a-z_]+\(.*\)", body, re.ASCII) or body.count("(") != body.count(")"):
+        raise KeyFileError("the descriptor is cut off", hint="copy it again, whole")
     if checksum is not None and checksum != descriptor_checksum(body):
         raise KeyFileError("the descriptor's checksum is wrong", hint="copy it again, whole")
     found = {(match[1], match[2]) for match in _PRIVATE_KEY.finditer(body)}

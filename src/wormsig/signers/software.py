@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.keys import HARDENED
-from wormsig.errors import KeyFileError, RefusedError
+from wormsig.bitcoin.sighash import SIGHASH_ALL
+from wormsig.errors import InputError, KeyFileError, RefusedError
+from wormsig.psbt.model import is_final, sighash_type
+from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.signer import sign_inputs
-from wormsig.psbt.verify import input_scripts
 from wormsig.wallet.model import BRANCHES
 
 if TYPE_CHECKING:
@@ -76,26 +78,38 @@ class SoftwareKey:
     def sign(self, approved: Approved) -> Psbt:
         """Sign the approved inputs; nothing is finalized.
 
+        Each is signed with the sighash type that it asks for, which the review has allowed (THREATS C5).
+
         Raises:
             RefusedError: The PSBT changed since its review, was reviewed for another wallet, or an input's script
                 does not have our key where the wallet has it.
+            InputError: Every approved input is final already.
         """
         approved.check_unchanged()
         if approved.wallet.id != self._wallet.id:
             raise RefusedError(f"{self._label} signs for wallet {self._wallet.name}, not for {approved.wallet.name}")
-        keys = {index: self._keys_for(approved, index) for index in sorted(approved.inputs)}
-        return sign_inputs(approved.psbt, keys)
+        psbt = approved.psbt
+        by_type: dict[int, dict[int, dict[bytes, bytes]]] = {}
+        for index in sorted(approved.inputs):
+            if not is_final(psbt, index):
+                asked = sighash_type(psbt, index)
+                keys = by_type.setdefault(SIGHASH_ALL if asked is None else asked, {})
+                keys[index] = self._keys_for(approved, index)
+        if not by_type:
+            raise InputError(f"there is nothing to sign for {self._label}: every input is final already")
+        for wanted, keys in by_type.items():
+            psbt = sign_inputs(psbt, keys, sighash_type=wanted)
+        return psbt
 
     def _keys_for(self, approved: Approved, index: int) -> dict[bytes, bytes]:
         """Public key -> secret key of one input, from the place where the review found its script in the wallet."""
         branch, child = _place(approved, index)
-        multisig = input_scripts(approved.psbt, index).multisig
-        known = frozenset(multisig.pubkeys) if multisig is not None else frozenset[bytes]()
+        scripts = input_scripts(approved.psbt, index)
         found: dict[bytes, bytes] = {}
         for account in self._branch(branch):
             seckey = account.child(child)
             pubkey = secp.pubkey_of(seckey)
-            if pubkey not in known:
+            if not scripts.has_key(pubkey):
                 raise RefusedError(f"input {index}: our key at {branch}/{child} is not in its script (C21)")
             found[pubkey] = seckey
         return found
