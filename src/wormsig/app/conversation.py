@@ -15,11 +15,12 @@ from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import messages, status, wire
 from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState, Stage
 from wormsig.errors import PeerError, TransportError, WormsigError
-from wormsig.psbt import codec
 from wormsig.psbt.limits import MAX_TEXT
 from wormsig.transport.errors import BurnedCodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wormsig.app.session import Session
     from wormsig.ceremony.status import Status
     from wormsig.psbt.model import Psbt
@@ -113,10 +114,25 @@ class Table:
         """The ceremony's state."""
         return self._session.state
 
-    def record(self, *events: CoordinatorEvent) -> None:
-        """Commit events to the journal, move the state, wake whoever waits."""
+    def commit(self, *events: CoordinatorEvent) -> None:
+        """Commit events to the journal and move the state; `announce` follows."""
         self._session.record(*events)
+
+    def announce(self, *told: Status) -> None:
+        """Tell what happened, and only then wake whoever waits for it."""
+        for each in told:
+            self.watch.status(each)
         self.changed.fire()
+
+    def record(self, *events: CoordinatorEvent, tell: Callable[[], Status] | None = None) -> None:
+        """Commit events, and announce them.
+
+        Args:
+            events: What happened.
+            tell: Gives what is told about it, from the new state.
+        """
+        self.commit(*events)
+        self.announce(*(() if tell is None else (tell(),)))
 
     def end(self, result: messages.Result, words: str) -> None:
         """There is an outcome; the first one stands."""
@@ -184,22 +200,26 @@ class Conversation:
             self._misbehaved(error.message)
         except BurnedCodeError as error:
             if error.counts:
-                self._table.record(machine.CodeBurned(self._name, error.message[:MAX_TEXT]))
-                count = self._table.state.cosigners[self._name].burned
-                self._say(status.CodeFailed(self._name, error.message, count))
+                self._burned(error.message)
             else:
                 self._lost(error.message)
             if self._fixed is not None:
                 raise
         return None
 
+    def _burned(self, why: str) -> None:
+        def tell() -> Status:
+            return status.CodeFailed(self._name, why, self._table.state.cosigners[self._name].burned)
+
+        self._table.record(machine.CodeBurned(self._name, why[:MAX_TEXT]), tell=tell)
+
     def _misbehaved(self, problem: str) -> None:
-        self._table.record(machine.Misbehaved(self._name, problem[:MAX_TEXT]))
-        self._say(status.AnswerRefused(self._name, problem))
+        event = machine.Misbehaved(self._name, problem[:MAX_TEXT])
+        self._table.record(event, tell=lambda: status.AnswerRefused(self._name, problem))
 
     def _lost(self, why: str) -> None:
-        self._table.record(machine.Lost(self._name, why[:MAX_TEXT]))
-        self._say(status.PeerLost(self._name, why))
+        event = machine.Lost(self._name, why[:MAX_TEXT])
+        self._table.record(event, tell=lambda: status.PeerLost(self._name, why))
 
     async def _with_channel(self, channel: Channel) -> None:
         self._table.in_touch.add(self._name)
@@ -218,15 +238,13 @@ class Conversation:
     async def _talk(self, channel: Channel) -> None:
         """Hand over the PSBT, take the answer, tell the outcome."""
         table, name = self._table, self._name
-        table.record(machine.Connected(name))
         words = " ".join(channel.verifier_words())
-        self._say(status.PeerConnected(name, words))
+        table.record(machine.Connected(name), tell=lambda: status.PeerConnected(name, words))
         if channel.must_compare:
             await channel.compare(await in_thread(table.watch.compare_verifier, name, words))
-        data = codec.serialize(table.state.copy)
+        data = table.state.start.psbt
         await channel.deliver(self._proposal(data), data)
-        table.record(machine.Offered(name))
-        self._say(status.PsbtDelivered(name))
+        table.record(machine.Offered(name), tell=lambda: status.PsbtDelivered(name))
         while table.ending is None:
             which, received = await first_of(channel.receive(), table.over.wait())
             if which == 0:
@@ -253,9 +271,10 @@ class Conversation:
         if isinstance(letter, messages.Progress):
             self._say(status.PeerProgress(self._name, letter.state))
         elif isinstance(letter, messages.Decline):
-            self._table.record(machine.Declined(self._name, letter.reason))
+            # Acknowledged first: the wake-up may end the ceremony, and the channel with it.
+            self._table.commit(machine.Declined(self._name, letter.reason))
             channel.acknowledge(received)
-            self._say(status.PeerDeclined(self._name, letter.reason))
+            self._table.announce(status.PeerDeclined(self._name, letter.reason))
         elif isinstance(letter, messages.Contribution) and received.obj is not None:
             await self._answer(channel, received, machine.Answer(self._name, received.obj, letter.form))
         else:
@@ -263,17 +282,17 @@ class Conversation:
 
     async def _answer(self, channel: Channel, received: Received, answer: machine.Answer) -> None:
         events = await in_thread(machine.decide, self._table.state, answer)
-        self._table.record(*events)
+        self._table.commit(*events)
         channel.acknowledge(received)
         taken, rejected = 0, 0
         problems: tuple[str, ...] = ()
         for event in events:
             if isinstance(event, machine.Misbehaved):
-                self._say(status.AnswerRefused(self._name, event.problem))
                 rejected, problems = 1, (event.problem,)
+                self._table.announce(status.AnswerRefused(self._name, event.problem))
             elif isinstance(event, machine.Contributed):
                 taken, rejected, problems = len(event.signatures), event.rejected, event.problems
-                self._say(self._taken(event))
+                self._table.announce(self._taken(event))
         if not taken and not problems:
             problems = ("nothing new: these signatures were there already",)
         cut = tuple(text[: messages.MAX_PROBLEM_TEXT] for text in problems[: messages.MAX_PROBLEMS])
@@ -306,5 +325,5 @@ class Conversation:
             reason=words[:MAX_TEXT],
         )
         await channel.deliver(letter, raw)
-        self._table.record(machine.OutcomeTold(self._name))
-        self._say(status.OutcomeDelivered(self._name, result))
+        name = self._name
+        self._table.record(machine.OutcomeTold(name), tell=lambda: status.OutcomeDelivered(name, result))

@@ -56,11 +56,10 @@ class SendWatcher(_Watcher):
         """Show what happened; the first code comes with what to do with it."""
         if isinstance(status, told.CodeReady) and not self._console.as_json:
             if not self._told_how:
-                self._console.say("Read each cosigner their code, by voice or in a chat you trust:\n")
-            super().status(status)
-            if not self._told_how:
-                self._console.say(f"\n  they type, for example: wormsig receive {status.code}\n")
+                self._console.say("Read each cosigner their code, by voice or in a chat you trust; they type")
+                self._console.say("`wormsig receive CODE`:\n")
                 self._told_how = True
+            super().status(status)
             if self._qr:
                 self._console.warn(_qr_code(status.code))
             return
