@@ -53,7 +53,8 @@ class FieldType:
         added_by: The role that adds it.
         check: The form of key and value.
         contribution: Whether a cosigner's answer may carry it into the coordinator's copy, once verified.
-        final: Whether it stays in an input that is final (BIP174: UTXOs, finals and what is unknown stay).
+        final: Whether it stays in an input that is final (BIP174: UTXOs, finals and what is
+            unknown stay; what version 2 keeps instead of the transaction does too).
     """
 
     name: str
@@ -147,11 +148,11 @@ FIELDS: Final[tuple[FieldType, ...]] = (
     _T("PSBT_IN_SHA256", I, 0x0B, 174, _BOTH, "hash, 32", "preimage", S, forms.preimage("sha256"), contribution=True),
     _T("PSBT_IN_HASH160", I, 0x0C, 174, _BOTH, "hash, 20", "preimage", S, forms.preimage("hash160"), contribution=True),
     _T("PSBT_IN_HASH256", I, 0x0D, 174, _BOTH, "hash, 32", "preimage", S, forms.preimage("hash256"), contribution=True),
-    _T("PSBT_IN_PREVIOUS_TXID", I, 0x0E, 370, _V2, _NONE, "txid, 32", K, forms.sized(32)),
-    _T("PSBT_IN_OUTPUT_INDEX", I, 0x0F, 370, _V2, _NONE, "uint32", K, forms.sized(4)),
-    _T("PSBT_IN_SEQUENCE", I, 0x10, 370, _V2, _NONE, "uint32", K, forms.sized(4)),
-    _T("PSBT_IN_REQUIRED_TIME_LOCKTIME", I, 0x11, 370, _V2, _NONE, "uint32", K, forms.sized(4)),
-    _T("PSBT_IN_REQUIRED_HEIGHT_LOCKTIME", I, 0x12, 370, _V2, _NONE, "uint32", K, forms.sized(4)),
+    _T("PSBT_IN_PREVIOUS_TXID", I, 0x0E, 370, _V2, _NONE, "txid, 32", K, forms.sized(32), final=True),
+    _T("PSBT_IN_OUTPUT_INDEX", I, 0x0F, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True),
+    _T("PSBT_IN_SEQUENCE", I, 0x10, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True),
+    _T("PSBT_IN_REQUIRED_TIME_LOCKTIME", I, 0x11, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True),
+    _T("PSBT_IN_REQUIRED_HEIGHT_LOCKTIME", I, 0x12, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True),
     _T(
         "PSBT_IN_TAP_KEY_SIG",
         I,
@@ -216,8 +217,8 @@ FIELDS: Final[tuple[FieldType, ...]] = (
         forms.musig_partial_sig,
         contribution=True,
     ),
-    _T("PSBT_IN_SP_ECDH_SHARE", I, 0x1D, 375, _BOTH, "scan key, 33", "point, 33", S, forms.anything),
-    _T("PSBT_IN_SP_DLEQ", I, 0x1E, 375, _BOTH, "scan key, 33", "proof, 64", S, forms.anything),
+    _T("PSBT_IN_SP_ECDH_SHARE", I, 0x1D, 375, _BOTH, "scan key, 33", "point, 33", S, forms.anything, final=True),
+    _T("PSBT_IN_SP_DLEQ", I, 0x1E, 375, _BOTH, "scan key, 33", "proof, 64", S, forms.anything, final=True),
     _T("PSBT_IN_PROPRIETARY", I, 0xFC, 174, _BOTH, _PROPRIETARY, "free", A, forms.proprietary, final=True),
     _T("PSBT_OUT_REDEEM_SCRIPT", O, 0x00, 174, _BOTH, _NONE, "script", U, forms.no_keydata),
     _T("PSBT_OUT_WITNESS_SCRIPT", O, 0x01, 174, _BOTH, _NONE, "script", U, forms.no_keydata),
