@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wormsig.cli import options
+from wormsig.cli.failure import TerminatedError
 from wormsig.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ def command(*, folder: Path | None, console: Console) -> None:
     try:
         with Demo(stage, show) as demo:
             outcome = demo.run()
-    except KeyboardInterrupt:
-        shutil.rmtree(stage, ignore_errors=True)
+    except (KeyboardInterrupt, TerminatedError):
+        if folder is None:
+            shutil.rmtree(stage, ignore_errors=True)
         raise
     console.say(f"\nConfirmed in block {outcome.block}.")
     console.say(f"Keys, wallets, journals and the PSBT are in {stage}")
