@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import sys
 from pathlib import Path
 
-from wormsig.errors import InputError, StorageError, UsageError
+from wormsig.errors import InputError, UsageError
 from wormsig.psbt.limits import MAX_FILE_PSBT
+from wormsig.wallet.storage import write_whole
 
 BASE64_MAGIC = "cHNidP"
 
@@ -66,22 +65,4 @@ def write_file(path: Path, data: bytes, *, force: bool = False, mode: int = 0o60
         StorageError: It cannot be written; nothing is left behind.
     """
     check_output(path, force=force)
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if force:
-            temporary.replace(path)
-        else:
-            os.link(temporary, path)  # unlike rename, fails when somebody made the file meanwhile
-            temporary.unlink()
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists", hint="choose another name, or use --force") from error
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    write_whole(path, data, force=force, mode=mode)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wormsig.wallet.grammar import KeyText, MultisigText
     from wormsig.wallet.model import WalletKey
 
-MAX_DESCRIPTOR = 20_000
+MAX_DESCRIPTOR = 10_000
 """Characters; twenty keys with origins take about 3,000."""
 
 _TEST_NETWORKS = tuple(network.value for network in Network if not network.is_mainnet)

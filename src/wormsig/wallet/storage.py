@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -36,7 +37,7 @@ def write_whole(path: Path, data: bytes, *, force: bool = False, mode: int = 0o6
         if force:
             temporary.replace(path)
         else:
-            os.link(temporary, path)  # unlike rename, fails when somebody made the file meanwhile
+            _put_in_place(temporary, path)
         _sync_folder(path.parent)
     except FileExistsError as error:
         raise UsageError(f"{path} exists", hint="choose another name, or use --force") from error
@@ -45,6 +46,32 @@ def write_whole(path: Path, data: bytes, *, force: bool = False, mode: int = 0o6
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, which nobody may have taken meanwhile.
+
+    Raises:
+        FileExistsError: The name is taken.
+        OSError: It cannot be done; no file of that name is left behind.
+    """
+    try:
+        os.link(temporary, path)  # unlike rename, this fails when the name is taken
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+    else:
+        return
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    try:
+        temporary.replace(path)
+    except OSError:
+        path.unlink()
+        raise
+
+
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
+"""What file systems without hard links answer, such as those of USB sticks."""
 
 
 def _sync_folder(folder: Path) -> None:
