@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wormsig.errors import PsbtError
 from wormsig.psbt._seal import SEAL
 from wormsig.psbt.maps import put_all, put_signatures
-from wormsig.psbt.model import PARTIAL_SIG, Memo, partial_sigs
+from wormsig.psbt.model import PARTIAL_SIG, partial_sigs
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.verify import Verified
 
@@ -46,7 +46,7 @@ def combine(mine: Verified, contributions: Sequence[Contribution]) -> Verified:
                 held[pubkey] = signature
                 added.setdefault(index, {})[pubkey] = signature
     maps = {index: put_signatures(mine.psbt.inputs[index], new) for index, new in added.items()}
-    return Verified(mine.psbt.with_signatures(maps), signatures, seal=SEAL)
+    return Verified(mine.psbt.with_inputs(maps), signatures, seal=SEAL)
 
 
 def with_signatures(psbt: Psbt, signatures: Iterable[tuple[int, bytes, bytes]]) -> Psbt:
@@ -70,7 +70,7 @@ def with_signatures(psbt: Psbt, signatures: Iterable[tuple[int, bytes, bytes]]) 
             raise PsbtError("there is no such input", where=f"input {index}")
         if pubkey not in partial_sigs(psbt, index):
             added.setdefault(index, {})[pubkey] = signature
-    return psbt.with_signatures({index: put_signatures(psbt.inputs[index], new) for index, new in added.items()})
+    return psbt.with_inputs({index: put_signatures(psbt.inputs[index], new) for index, new in added.items()})
 
 
 def _check_basis(psbt: Psbt, contribution: Contribution) -> None:
@@ -109,7 +109,6 @@ def union(mine: Psbt, others: Sequence[Psbt]) -> Psbt:
             global_map=_joined(result.global_map, other.global_map),
             inputs=tuple([_joined_input(ours, theirs) for ours, theirs in inputs]),
             outputs=tuple([_joined(ours, theirs) for ours, theirs in outputs]),
-            memo=Memo(),
         )
     return result
 

@@ -5,13 +5,12 @@ Templates are in `finals`. It accepts nothing but `Verified`: an unverified sign
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wormsig.errors import NotSupportedError, PsbtError, ThresholdError
 from wormsig.psbt.finals import SINGLE_KEY, FinalScripts, FinalState, build, check_finals
 from wormsig.psbt.maps import finalized
-from wormsig.psbt.model import Memo, is_final
+from wormsig.psbt.model import is_final
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.verify import ALL_ONLY
 
@@ -92,8 +91,7 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
         if check.state is FinalState.INVALID:
             raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
     changed: dict[int, Fields] = {}
-    memo = Memo()
-    memo.previous = psbt.memo.previous
+    finals: dict[int, tuple[Fields, FinalScripts]] = {}
     lacking = {}
     for index in range(len(psbt.inputs)):
         if is_final(psbt, index):
@@ -108,10 +106,13 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
             continue
         final = _final(scripts, held, needed)
         fields = changed[index] = finalized(psbt.inputs[index], final)
-        memo.finals[index] = (fields, final)
+        finals[index] = (fields, final)
     if lacking:
         raise IncompleteError(lacking)
-    return replace(psbt.with_signatures(changed), memo=memo)
+    made = psbt.with_inputs(changed)
+    made.memo.previous.update(psbt.memo.previous)
+    made.memo.finals.update(finals)
+    return made
 
 
 def _final(scripts: InputScripts, held: Mapping[bytes, bytes], needed: int) -> FinalScripts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wormsig.bitcoin.keys import KeyOrigin
@@ -44,10 +44,15 @@ OUT_WITNESS_SCRIPT: Final = b"\x01"
 OUT_BIP32_DERIVATION: Final = 0x02
 
 
-class Memo:
-    """What was computed from one PSBT's content, so that no role computes it again; never part of its value.
+_EVIDENCE: Final = (NON_WITNESS_UTXO, WITNESS_UTXO, REDEEM_SCRIPT, WITNESS_SCRIPT)
+"""What scripts, amounts and so signatures are proven by."""
 
-    A copy with other content starts empty; a copy with only more signatures keeps it (`with_signatures`).
+
+class Memo:
+    """What was computed from the evidence in one PSBT, so that no role computes it again; never part of its value.
+
+    The evidence is the transaction and what the inputs say about spent outputs and scripts. A copy that changes any
+    of it starts empty; a copy with other signatures keeps it.
     """
 
     __slots__ = ("digests", "finals", "previous", "scripts", "sighasher", "verified")
@@ -80,7 +85,7 @@ class Psbt:
     inputs: tuple[Fields, ...]
     outputs: tuple[Fields, ...]
     tx: Transaction
-    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
+    memo: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
 
     @property
     def txid(self) -> str:
@@ -88,8 +93,8 @@ class Psbt:
         return self.tx.txid
 
     def with_global(self, fields: Fields) -> Psbt:
-        """A copy with another global map (of the same transaction)."""
-        return replace(self, global_map=fields, memo=Memo())
+        """A copy with another global map, of the same transaction."""
+        return _copy(self, Psbt(self.version, fields, self.inputs, self.outputs, self.tx))
 
     def with_input(self, index: int, fields: Fields) -> Psbt:
         """A copy with another map for one input; for many use `with_inputs`, which copies once."""
@@ -97,18 +102,23 @@ class Psbt:
 
     def with_inputs(self, changed: Mapping[int, Fields]) -> Psbt:
         """A copy with other maps for some inputs."""
-        return replace(self, inputs=_replaced(self.inputs, changed), memo=Memo())
+        inputs = _replaced(self.inputs, changed)
+        copy = Psbt(self.version, self.global_map, inputs, self.outputs, self.tx)
+        same = all(
+            fields.get(key) == self.inputs[index].get(key) for index, fields in changed.items() for key in _EVIDENCE
+        )
+        return _copy(self, copy) if same else copy
 
     def with_output(self, index: int, fields: Fields) -> Psbt:
         """A copy with another map for one output."""
-        return replace(self, outputs=_replaced(self.outputs, {index: fields}), memo=Memo())
+        outputs = _replaced(self.outputs, {index: fields})
+        return _copy(self, Psbt(self.version, self.global_map, self.inputs, outputs, self.tx))
 
-    def with_signatures(self, changed: Mapping[int, Fields]) -> Psbt:
-        """A copy with other maps for some inputs that differ in nothing but partial signatures.
 
-        The caller vouches for that: what was computed from scripts and amounts is kept.
-        """
-        return replace(self, inputs=_replaced(self.inputs, changed))
+def _copy(old: Psbt, new: Psbt) -> Psbt:
+    """The new one, with what was computed for the old one: their evidence is the same."""
+    object.__setattr__(new, "memo", old.memo)
+    return new
 
 
 def _replaced(maps: tuple[Fields, ...], changed: Mapping[int, Fields]) -> tuple[Fields, ...]:

@@ -53,7 +53,7 @@ def sign_inputs(psbt: Psbt, keys: Mapping[int, Mapping[bytes, bytes]], *, sighas
     for (pubkey, _, _), good in zip(made, secp.verify_batch(made), strict=True):
         if not good:
             raise InputError(f"the secret key to sign with does not belong to public key {pubkey.hex()}")
-    return psbt.with_signatures({index: put_signatures(psbt.inputs[index], here) for index, here in signatures.items()})
+    return psbt.with_inputs({index: put_signatures(psbt.inputs[index], here) for index, here in signatures.items()})
 
 
 def _refusal(index: int, message: str, field: str | None = None) -> PsbtError:

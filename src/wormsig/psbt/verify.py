@@ -256,7 +256,7 @@ def verify(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY, drop: bool = False
             field="PSBT_IN_PARTIAL_SIG",
         )
     if bad:
-        psbt = psbt.with_signatures(_without(psbt, bad))
+        psbt = psbt.with_inputs(_without(psbt, bad))
     signatures: dict[int, dict[bytes, bytes]] = {}
     for check in checks:
         if check.valid:
