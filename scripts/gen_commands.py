@@ -34,6 +34,8 @@ def meaning(option: click.Option) -> str:
     text = " ".join((option.help or "").split())
     # Click says [env: …] in brackets; here it is a code.
     text = text.replace("[env: ", "(env `").replace("]", "`)") if "[env: " in text else text
+    if isinstance(option.envvar, str) and option.envvar not in text:
+        text += f" (env `{option.envvar}`)"
     if option.show_default and option.default not in (None, False) and not callable(option.default):
         text += f" Default: `{option.default}`."
     return text
