@@ -84,6 +84,8 @@ def test_a_new_key_is_for_mainnet_unless_said(wormsig: RunWormsig, tmp_path: Pat
     assert "regtest only, and this key is for mainnet" in refused.stderr
     for network in ("signet", "testnet3", "testnet4"):
         assert wormsig("key", "new", path, "--plain", env={"WORMSIG_NETWORK": network}).returncode == 2
+    both = wormsig("key", "new", path, "--plain", "--network", "regtest", "--passphrase-file", __file__)
+    assert both.returncode == 2
     assert not path.exists()
     wormsig("key", "new", path, "--plain", env={"WORMSIG_NETWORK": "regtest"}, check=True)
 

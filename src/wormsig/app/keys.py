@@ -112,9 +112,7 @@ def create_key(path: Path, network: Network | None, passphrases: Passphrases, *,
     """
     chain = network or Network.MAINNET
     check_output(path, force=force)
-    if plain:
-        check_plain(chain)
-    passphrase = None if plain else _new_passphrase(passphrases, path)
+    passphrase = _new_passphrase(passphrases, path, chain, plain=plain)
     secret = new_secret(chain)
     write_file(path, seal(secret, passphrase), force=force)
     return secret
@@ -140,14 +138,18 @@ def import_key(
     """
     check_output(path, force=force)
     secret = read_secret(text, network)
-    if plain:
-        check_plain(secret.network)
-    passphrase = None if plain else _new_passphrase(passphrases, path)
+    passphrase = _new_passphrase(passphrases, path, secret.network, plain=plain)
     write_file(path, seal(secret, passphrase), force=force)
     return secret
 
 
-def _new_passphrase(passphrases: Passphrases, path: Path) -> str:
+def _new_passphrase(passphrases: Passphrases, path: Path, network: Network, *, plain: bool) -> str | None:
+    """A passphrase for a new file; None for a plain one, which must be allowed and asked for without a passphrase."""
+    if plain:
+        check_plain(network)
+        if passphrases.options.file is not None or passphrases.options.fd is not None:
+            raise UsageError("a plain key file has no passphrase", hint="leave out --plain, or the passphrase")
+        return None
     return passphrases.get(f"New passphrase for {path.name}", new=True)
 
 

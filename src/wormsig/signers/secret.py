@@ -155,9 +155,9 @@ def from_extended_key(text: str, network: Network | None, origin: KeyOrigin | No
         raise KeyFileError(error.message, hint=error.hint) from None
     chain = _chain(key.mainnet, network)
     own = KeyOrigin(key.fingerprint, ())
-    if key.depth == 0 and origin is not None and origin != own:
+    if origin is not None and origin != own and (key.depth == 0 or not origin.path):
         raise KeyFileError(
-            f"the origin [{origin}] is not that of this master key, whose fingerprint is {own.fingerprint.hex()}"
+            f"the origin [{origin}] is not that of this key, whose own fingerprint is {own.fingerprint.hex()}"
         )
     if origin is not None and origin.path and len(origin.path) != key.depth:
         raise KeyFileError(f"the origin has {len(origin.path)} steps, the key says depth {key.depth}")
