@@ -146,6 +146,7 @@ def prepare(
         pay_anyway=frozenset(options.pay_anyway),
         other_wallets=others,
         confirmed=confirmed,
+        highest_seen=node.highest_used(wallet) if node is not None and wallet is not None else {},
         signed_before=signed_before,
         unattended=unattended,
     )

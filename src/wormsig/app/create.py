@@ -7,7 +7,7 @@ the wallet's own descriptor, and the result goes through the same review as anyb
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wormsig.app.amounts import ALL, format_btc, format_rate, parse_amount
@@ -175,7 +175,7 @@ def create(
     funded = _fund(order, watching, deriver.address(CHANGE, change_index))
     psbt = _assemble(order, funded, node, deriver, change)
     prepared = prepare(psbt, wallet, options, node=node, registry=registry, unattended=False)
-    report = review(psbt, wallet, replace(prepared.context, highest_seen=used), deriver=deriver)
+    report = review(psbt, wallet, prepared.context, deriver=deriver)
     if report.errors:
         worst = report.errors[0]
         raise RefusedError(f"not created: {worst.where}: {worst.message}", hint=worst.hint)

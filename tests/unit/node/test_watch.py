@@ -46,6 +46,15 @@ def test_a_wallet_is_made_named_by_its_id_and_watches_both_branches(ours, node, 
     assert OutPoint.from_text(f"{coin.txid}:{coin.index}") in {each.outpoint for each in watching.coins()}
 
 
+def test_highest_indexes_are_told_without_making_anything(ours, node, fresh_wallet):
+    node.fund(Deriver(fresh_wallet).address(0, 4), 500_000)
+    wallets = node.rpc.call("listwallets")
+    assert ours.highest_used(fresh_wallet) == {}
+    assert node.rpc.call("listwallets") == wallets
+    ours.ensure_watch_wallet(fresh_wallet)
+    assert ours.highest_used(fresh_wallet) == {0: 4}
+
+
 def test_what_is_there_is_used_again_loaded_or_not(ours, node, fresh_wallet):
     first = ours.ensure_watch_wallet(fresh_wallet)
     before = node.rpc.for_wallet(first.name).call("listdescriptors")
