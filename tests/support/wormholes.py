@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from spake2 import SPAKE2_Symmetric
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredQueue, ensureDeferred, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint
@@ -14,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.portforward import ProxyFactory
 from wormhole import create
+from wormhole._key import derive_phase_key, encrypt_data
 
 from wormsig.ceremony import messages, wire
 from wormsig.transport.channel import Channel
@@ -45,9 +47,10 @@ def cosigner(url: str, **options: Any) -> Connector:
 
 
 async def both(*coroutines: Any) -> list[Any]:
-    """Run at once, and wait for all; failures are results."""
+    """Run at once, and wait for all, at most 20 s; failures are results."""
     running = [ensureDeferred(coroutine) for coroutine in coroutines]
     for one in running:
+        one.addTimeout(20, reactor)
         one.addErrback(lambda failure: failure.value)
     return await gatherResults(running)
 
@@ -88,6 +91,14 @@ async def handed_over(sender: Channel, receiver: Channel, letter: Any, obj: byte
     assert received.obj == obj
     receiver.acknowledge(received)
     await delivering
+
+
+async def next_letter(hostile: Any) -> Any:
+    """The next message that a bare wormhole hears, signs of life apart."""
+    while True:
+        message = wire.decode(await hostile.get_message().addTimeout(5, reactor))
+        if not isinstance(message, messages.Ping):
+            return message
 
 
 def sleep(seconds: float) -> Deferred[None]:
@@ -156,6 +167,30 @@ async def stranger(url: str, side: str = "stranger") -> Stranger:
     await protocol.ready
     protocol.say("bind", appid=APPID, side=side)
     return protocol
+
+
+class Impostor:
+    """Somebody who has the code and does the handshake by hand, so that every byte can be chosen."""
+
+    def __init__(self, socket: Stranger, key: bytes) -> None:
+        self.socket = socket
+        self._key = key
+
+    def send(self, phase: str, plaintext: bytes) -> None:
+        """Encrypt as the protocol asks, and send under any phase."""
+        body = encrypt_data(derive_phase_key(self._key, "impostor", phase), plaintext)
+        self.socket.say("add", phase=phase, body=body.hex())
+
+
+async def impostor(url: str, code: str) -> Impostor:
+    socket = await stranger(url, "impostor")
+    await socket.claim(code)
+    exchange = SPAKE2_Symmetric(code.encode(), idSymmetric=APPID.encode())
+    socket.say("add", phase="pake", body=json.dumps({"pake_v1": exchange.start().hex()}).encode().hex())
+    while (message := await socket.heard("message"))["side"] == "impostor":
+        pass
+    assert message["phase"] == "pake"
+    return Impostor(socket, exchange.finish(bytes.fromhex(json.loads(bytes.fromhex(message["body"]))["pake_v1"])))
 
 
 class Cable:

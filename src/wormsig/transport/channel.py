@@ -214,13 +214,13 @@ class Channel:
 
     def _send(self, message: Message) -> None:
         if self._failure is None:
-            self._link.wormhole.send_message(wire.encode(message))
+            self._link.send(wire.encode(message))
 
     async def _transmit(self, letter: bytes, obj: bytes) -> None:
         """A letter and its chunks, with nothing but acknowledgements and signs of life between them."""
         async with self._sending:
             if self._failure is None:
-                self._link.wormhole.send_message(letter)
+                self._link.send(letter)
             for chunk in wire.chunks(obj):
                 await deferLater(self._reactor, 0)  # other channels get their turn
                 self._send(chunk)
@@ -333,12 +333,13 @@ class Channel:
     def mailbox_message(self, sides: int) -> None:
         """Watched before pairing only."""
 
-    def broke(self, error: Exception, *, message: bool) -> None:
-        """Something that the library cannot read."""
-        if message:
-            self._end(explain(error, paired=True))
-        else:
-            self._end(RelayRefusedError(f"the relay sent something that is not its protocol: {error!r:.100}"))
+    def relay_broke(self, error: Exception) -> None:
+        """The relay said something that is not its protocol."""
+        self._end(RelayRefusedError(f"the relay sent something that is not its protocol: {error!r:.100}"))
+
+    def oversized(self) -> None:
+        """A message that no wormsig sends; the connection is cut already, so there is no goodbye."""
+        self._end(PeerError("the other side sent a message longer than the protocol allows"))
 
 
 def _fire(deferred: Deferred[None]) -> None:

@@ -151,6 +151,7 @@ class Pending:
         self._in_mailbox = False
         self._replayed = True
         self._contact = False
+        self._proved = False  # the other side has shown that it knows the code
         self._link = Link(
             self._reactor,
             connector.relay_url,
@@ -168,6 +169,7 @@ class Pending:
             RelayRefusedError: The relay said no.
         """
         wormhole = self._link.wormhole
+        wormhole.get_verifier().addCallbacks(self._prove, lambda _: None)
         start(wormhole)
         await self._first(wormhole.get_welcome(), limit, self._no_answer)
         self.code = await self._first(wormhole.get_code(), limit, self._no_answer)
@@ -224,7 +226,7 @@ class Pending:
 
     async def _first(self, source: Deferred[Any], limit: float, too_late: Callable[[], None]) -> Any:  # noqa: ANN401
         """What the library says, or a failure that it does not tell about, whichever comes first."""
-        source.addCallbacks(self._tell, lambda failure: self._fail(explain(failure.value, paired=False)))
+        source.addCallbacks(self._tell, lambda failure: self._fail(explain(failure.value, paired=self._proved)))
         if self._failure is not None:
             raise self._failure
         self._waiter = Deferred()
@@ -235,6 +237,9 @@ class Pending:
             self._waiter = None
             if timer.active():
                 timer.cancel()
+
+    def _prove(self, _: bytes) -> None:
+        self._proved = True
 
     def _tell(self, result: object) -> None:
         if self._waiter is not None and not self._waiter.called:
@@ -288,7 +293,8 @@ class Pending:
 
     def relay_down(self) -> None:
         """The library reconnects by itself."""
-        self.on_notice(Notice.RELAY_DOWN)
+        if self._failure is None:
+            self.on_notice(Notice.RELAY_DOWN)
 
     def mailbox_message(self, sides: int) -> None:
         """The relay repeats our own messages to us too."""
@@ -298,9 +304,10 @@ class Pending:
             self._after(self._limits.handshake, self._half_way)
             self.on_notice(Notice.CONTACT)
 
-    def broke(self, error: Exception, *, message: bool) -> None:
-        """Before a key is agreed anybody who knows the nameplate can write nonsense into the mailbox."""
-        if message:
-            self._fail(explain(error, paired=False))
-        else:
-            self._fail(RelayRefusedError(f"the relay sent something that is not its protocol: {error!r:.100}"))
+    def relay_broke(self, error: Exception) -> None:
+        """The relay said something that is not its protocol."""
+        self._fail(RelayRefusedError(f"the relay sent something that is not its protocol: {error!r:.100}"))
+
+    def oversized(self) -> None:
+        """A message that no handshake contains."""
+        self._fail(WrongCodeError("somebody answered to the code with an oversized message", hint=NEW_CODE))

@@ -12,7 +12,8 @@ import json
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred
+from autobahn.exception import Disconnected
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.ssl import optionsForClientTLS
@@ -72,13 +73,11 @@ class RouteObserver(Protocol):
             sides: How many sides have been seen in this mailbox so far, ours included.
         """
 
-    def broke(self, error: Exception, *, message: bool) -> None:
-        """The library choked.
+    def relay_broke(self, error: Exception) -> None:
+        """The relay said something that the library cannot read."""
 
-        Args:
-            error: On what.
-            message: It was a message from the mailbox, so made by somebody who knows the nameplate; else the relay's.
-        """
+    def oversized(self) -> None:
+        """Somebody in the mailbox sent a message longer than the protocol allows; the connection is cut."""
 
 
 @implementer(ITiming)
@@ -128,11 +127,11 @@ class Client(WSClient):  # type: ignore[misc]  # the library has no annotations
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803  autobahn's
         """The connection is gone."""
-        route: Route = self.factory.route
-        if self.wasMaxMessagePayloadSizeExceeded or self.wasMaxFramePayloadSizeExceeded:
-            route.choked(b"", ValueError("a message is longer than the protocol allows"))
         super().onClose(wasClean, code, reason)
+        route: Route = self.factory.route
         route.closed(self)
+        if self.wasMaxMessagePayloadSizeExceeded or self.wasMaxFramePayloadSizeExceeded:
+            route.observer.oversized()
 
 
 class _Endpoint:
@@ -213,8 +212,9 @@ class Route:
             self.observer.mailbox_message(len(self._sides))
 
     def choked(self, payload: bytes, error: Exception) -> None:
-        """The library could not read something."""
-        self.observer.broke(error, message=not payload or _fields(payload).get("type") == "message")
+        """The library could not read something. What came from the mailbox it reports itself, as the wormhole's end."""
+        if _fields(payload).get("type") != "message":
+            self.observer.relay_broke(error)
 
 
 def _fields(payload: bytes) -> dict[str, Any]:
@@ -292,6 +292,13 @@ class Link:
         self._clean: bool | None = None
         self._waiting: list[Deferred[bool]] = []
 
+    def send(self, plaintext: bytes) -> None:
+        """Send a message of ours; without a connection it is sent after the next one."""
+        try:
+            self.wormhole.send_message(plaintext)
+        except Disconnected:  # the socket is closing; the library has queued the message and sends it again
+            log.debug("sent while the socket was closing")
+
     def close(self, limit: float) -> Deferred[bool]:
         """Say goodbye to the relay, or stop after `limit` seconds whatever the relay does. Never fails.
 
@@ -304,14 +311,14 @@ class Link:
             return done
         self._waiting.append(done)
         if len(self._waiting) == 1:
-            closing: Deferred[Any] = self.wormhole.close()
+            closing: Deferred[Any] = maybeDeferred(self.wormhole.close)
             closing.addTimeout(limit, self._reactor)
             closing.addBoth(self._closed)
         return done
 
     def _closed(self, result: object) -> None:
         # The library reports how the wormhole ended (LonelyError, …) as a failure of close: it closed all the same.
-        self._clean = not (isinstance(result, Failure) and isinstance(result.value, TwistedTimeoutError))
+        self._clean = not (isinstance(result, Failure) and isinstance(result.value, TwistedTimeoutError | Disconnected))
         self.route.give_up()
         for done in self._waiting:
             if not done.called:

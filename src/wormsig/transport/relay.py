@@ -38,10 +38,12 @@ class RunningRelay:
     Attributes:
         url: What `--relay-url` takes.
         port: The TCP port.
+        server: The library's server, for its counters.
     """
 
     url: str
     port: int
+    server: Any = field(repr=False)
     _listening: Any = field(repr=False)
     _connections: WrappingFactory = field(repr=False)
     _pruning: LoopingCall = field(repr=False)
@@ -100,4 +102,4 @@ async def start_relay(
     pruning.start(PRUNE_EVERY)
     chosen: int = listening.getHost().port
     host = f"[{interface}]" if ":" in interface else interface
-    return RunningRelay(f"ws://{host}:{chosen}/v1", chosen, listening, connections, pruning, database)
+    return RunningRelay(f"ws://{host}:{chosen}/v1", chosen, server, listening, connections, pruning, database)

@@ -1,0 +1,71 @@
+"""A real bitcoind as one of the signers: its wallet holds one cosigner's key and knows nothing of the multisig."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.cosigners import make_wallet, people
+from support.spending import approved, spend
+from wormsig.bitcoin.network import Network
+from wormsig.errors import InputError
+from wormsig.node.client import Node
+from wormsig.psbt.finalizer import finalize
+from wormsig.psbt.verify import check_signatures, verify
+from wormsig.signers.core import CoreWalletSigner
+from wormsig.signers.secret import read_secret
+from wormsig.signers.software import SoftwareKey
+from wormsig.wallet.checksum import with_checksum
+
+if TYPE_CHECKING:
+    from wormsig.node.regtest import RegtestNode
+
+ALICE, BOB, CAROL = PEOPLE = people(3, "core signer")
+SAVINGS = people(1, "core signer's own")[0]
+
+
+def core_wallet(node: RegtestNode, name: str, script_type: str) -> CoreWalletSigner:
+    """A Core wallet with Alice's account key and a private one."""
+    node.rpc.call("createwallet", wallet_name=name, blank=True)
+    keys = (ALICE.private_expression(script_type), SAVINGS.private_expression())
+    wanted = [
+        {"desc": with_checksum(f"wpkh({key}/{branch}/*)"), "timestamp": "now", "range": [0, 30]}
+        for key in keys
+        for branch in (0, 1)
+    ]
+    assert all(done["success"] for done in node.rpc.for_wallet(name).call("importdescriptors", wanted))
+    client = Node(node.settings)
+    return CoreWalletSigner(name, lambda psbt: client.process_psbt(name, psbt))
+
+
+@pytest.mark.parametrize("script_type", ["wsh", "sh-wsh", "sh"])
+def test_core_and_a_software_key_complete_a_transaction(node: RegtestNode, script_type: str) -> None:
+    wallet = make_wallet(PEOPLE, script_type=script_type)
+    places = [(0, 0), (1, 7), (0, 21)]
+    psbt = spend(wallet, places)
+    signer = core_wallet(node, f"core-{script_type}", script_type)
+    by_core = signer.sign(approved(psbt, wallet))
+    assert [(check.input, check.valid) for check in check_signatures(by_core)] == [(0, True), (1, True), (2, True)]
+    alice = SoftwareKey(read_secret(ALICE.master.text(), Network.REGTEST), wallet, label="key:alice")
+    assert [(c.pubkey, c.signature) for c in check_signatures(alice.sign(approved(psbt, wallet)))] == [
+        (c.pubkey, c.signature) for c in check_signatures(by_core)
+    ]
+    bob = SoftwareKey(read_secret(BOB.private_expression(script_type), Network.REGTEST), wallet, label="key:bob")
+    assert finalize(verify(bob.sign(approved(by_core, wallet)))).tx == psbt.tx
+
+
+def test_c23_what_core_signs_beside_the_approved_inputs_is_dropped(node: RegtestNode) -> None:
+    wallet = make_wallet(PEOPLE)
+    savings = make_wallet([SAVINGS], 1, name="savings")
+    psbt = spend(wallet, [(0, 0)], others=[(savings, (0, 3))])
+    signer = core_wallet(node, "core-c23", "wsh")
+    signed = signer.sign(approved(psbt, wallet))
+    assert [check.input for check in check_signatures(signed)] == [0]
+    assert signed.inputs[1] == psbt.inputs[1]
+
+
+def test_a_core_wallet_without_the_key(node: RegtestNode) -> None:
+    wallet = make_wallet([BOB, CAROL])
+    with pytest.raises(InputError, match="core:core-none added no signature"):
+        core_wallet(node, "core-none", "wsh").sign(approved(spend(wallet), wallet))
