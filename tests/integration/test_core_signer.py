@@ -11,6 +11,7 @@ from support.spending import approved, spend
 from wormsig.bitcoin.network import Network
 from wormsig.errors import InputError
 from wormsig.node.client import Node
+from wormsig.psbt import codec
 from wormsig.psbt.finalizer import finalize
 from wormsig.psbt.verify import check_signatures, verify
 from wormsig.signers.core import CoreWalletSigner
@@ -60,6 +61,8 @@ def test_c23_what_core_signs_beside_the_approved_inputs_is_dropped(node: Regtest
     savings = make_wallet([SAVINGS], 1, name="savings")
     psbt = spend(wallet, [(0, 0)], others=[(savings, (0, 3))])
     signer = core_wallet(node, "core-c23", "wsh")
+    all_it_signs = codec.parse(Node(node.settings).process_psbt("core-c23", codec.serialize(psbt)))
+    assert [check.input for check in check_signatures(all_it_signs)] == [0, 1]
     signed = signer.sign(approved(psbt, wallet))
     assert [check.input for check in check_signatures(signed)] == [0]
     assert signed.inputs[1] == psbt.inputs[1]
