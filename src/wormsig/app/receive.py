@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from twisted.internet import defer
-from twisted.internet.error import TimeoutError as TwistedTimeoutError
+from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 
 from wormsig.app.session import COSIGNER, Session, now
 from wormsig.app.threads import first_of, in_thread
