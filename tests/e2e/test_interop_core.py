@@ -115,14 +115,8 @@ def test_a_psbt_that_core_made_is_signed_by_both(payer):
     alice, bob, _ = payer.people
     ours = Node(payer.node.settings)
     watching = ours.ensure_watch_wallet(payer.wallet)
-    made = watching.rpc.call(
-        "walletcreatefundedpsbt",
-        [],
-        [{payer.address(): Decimal("0.03")}],
-        0,
-        {"changeAddress": payer.deriver.address(1, 0)},
-        True,
-    )
+    outputs, change = [{payer.address(): Decimal("0.03")}], payer.deriver.address(1, 0)
+    made = watching.rpc.call("walletcreatefundedpsbt", [], outputs, 0, {"changeAddress": change}, True)
     signed = sign(codec.parse(codec.from_any(made["psbt"])), alice)
     both = codec.parse(ours.process_psbt(core_wallet(payer, bob), codec.serialize(signed)))
     final = finalize_psbt(both)
