@@ -27,6 +27,7 @@ class Limits:
         acknowledge: For the other side to journal a letter; transfer time comes on top.
         slowest: Bytes per second below which a transfer counts as stuck.
         compare: For the other person to compare the verifier words.
+        farewell: For the other side to acknowledge the outcome; transfer time comes on top.
         close: For a goodbye. After that the connection is dropped.
     """
 
@@ -41,6 +42,7 @@ class Limits:
     acknowledge: float = 120.0
     slowest: float = 8000.0
     compare: float = 1800.0
+    farewell: float = 20.0
     close: float = 5.0
 
     def delivery(self, size: int) -> float:
