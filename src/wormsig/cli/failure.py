@@ -54,7 +54,7 @@ def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return 
         return int(ExitCode.USAGE)
     if isinstance(failure, click.exceptions.Exit):
         return failure.exit_code
-    log = _write_log(failure)
+    log = write_log(failure)
     where = f"; details are in {log}" if log else ""
     print_failure(f"this is a bug in wormsig ({type(failure).__name__}){where}", ISSUES_HINT)
     return int(ExitCode.BUG)
@@ -65,7 +65,7 @@ def _usage_hint(failure: click.ClickException) -> str | None:
     return f"{ctx.command_path} --help" if isinstance(ctx, click.Context) else None
 
 
-def _write_log(failure: BaseException) -> str | None:
+def write_log(failure: BaseException) -> str | None:
     """Append the traceback, without the exceptions' own texts, to the log in WORMSIG_HOME; its path or None."""
     from wormsig.app.home import Home  # noqa: PLC0415  only a bug pays for it
 

@@ -10,7 +10,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from wormsig.cli.failure import TerminatedError
+from wormsig.cli.failure import TerminatedError, write_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -36,8 +36,11 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     from twisted.python.failure import Failure  # noqa: PLC0415  same
 
     from wormsig.app.threads import the_reactor  # noqa: PLC0415  same
+    from wormsig.transport.process import quiet_logs, steady_clock  # noqa: PLC0415  same
 
     reactor = the_reactor()
+    steady_clock(reactor)
+    quiet_logs(write_log)
     signals: list[int] = []
     result: list[Any] = []
     running: list[defer.Deferred[T]] = []

@@ -22,7 +22,7 @@ def steady_clock(reactor: Any) -> None:  # noqa: ANN401  the reactor has many in
     reactor.seconds = time.monotonic
 
 
-def quiet_logs(on_failure: Callable[[BaseException], None]) -> None:
+def quiet_logs(on_failure: Callable[[BaseException], object]) -> None:
     """Keep Twisted and its libraries from writing to standard error; call it once per process.
 
     Args:
