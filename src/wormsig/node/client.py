@@ -130,21 +130,22 @@ class Node:
             NodeError: No answer, or another transaction than was asked for.
         """
         wanted = list(dict.fromkeys(outpoints))
-        found: dict[OutPoint, bytes] = {}
+        missing = list({outpoint.txid: outpoint for outpoint in wanted}.values())  # one coin of each transaction
+        found: dict[bytes, bytes] = {}
         for source in (self._from_mempool_or_index, self._from_wallets, self._from_blocks):
-            missing = [outpoint for outpoint in wanted if outpoint not in found]
             if missing:
                 found.update(source(missing))
-        return found
+                missing = [outpoint for outpoint in missing if outpoint.txid not in found]
+        return {outpoint: found[outpoint.txid] for outpoint in wanted if outpoint.txid in found}
 
-    def _from_mempool_or_index(self, outpoints: Sequence[OutPoint]) -> dict[OutPoint, bytes]:
+    def _from_mempool_or_index(self, outpoints: Sequence[OutPoint]) -> dict[bytes, bytes]:
         calls = [("getrawtransaction", [_display(outpoint)]) for outpoint in outpoints]
         return _checked(outpoints, self.rpc.batch(calls))
 
-    def _from_wallets(self, outpoints: Sequence[OutPoint]) -> dict[OutPoint, bytes]:
-        found: dict[OutPoint, bytes] = {}
+    def _from_wallets(self, outpoints: Sequence[OutPoint]) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
         for name in watch.loaded_wallets(self.rpc):
-            missing = [outpoint for outpoint in outpoints if outpoint not in found]
+            missing = [outpoint for outpoint in outpoints if outpoint.txid not in found]
             calls = [("gettransaction", [_display(outpoint)]) for outpoint in missing]
             answers = self.rpc.for_wallet(name).batch(calls)
             found.update(
@@ -152,7 +153,7 @@ class Node:
             )
         return found
 
-    def _from_blocks(self, outpoints: Sequence[OutPoint]) -> dict[OutPoint, bytes]:
+    def _from_blocks(self, outpoints: Sequence[OutPoint]) -> dict[bytes, bytes]:
         """An unspent coin's height is known, so its block can be read without an index."""
         coins = self.rpc.batch([("gettxout", [_display(o), o.index, False]) for o in outpoints])
         tip = int(self.rpc.call("getblockcount"))
@@ -161,12 +162,12 @@ class Node:
             for outpoint, coin in zip(outpoints, coins, strict=True)
             if isinstance(coin, dict)
         ]
-        hashes = self.rpc.batch([("getblockhash", [height]) for _, height in places]) if places else []
+        hashes = self.rpc.batch([("getblockhash", [height]) for _, height in places])
         asked = [
             (outpoint, block) for (outpoint, _), block in zip(places, hashes, strict=True) if isinstance(block, str)
         ]
         calls = [("getrawtransaction", [_display(outpoint), False, block]) for outpoint, block in asked]
-        return _checked([outpoint for outpoint, _ in asked], self.rpc.batch(calls)) if calls else {}
+        return _checked([outpoint for outpoint, _ in asked], self.rpc.batch(calls))
 
     def unspent(self, outpoint: OutPoint) -> TxOutput | None:
         """A coin's amount and script when it is unspent; see `unspents`."""
@@ -322,8 +323,8 @@ def _display(outpoint: OutPoint) -> str:
     return outpoint.txid[::-1].hex()
 
 
-def _checked(outpoints: Sequence[OutPoint], answers: Sequence[Any]) -> dict[OutPoint, bytes]:
-    """The answers that are transactions, each compared with the txid that was asked for.
+def _checked(outpoints: Sequence[OutPoint], answers: Sequence[Any]) -> dict[bytes, bytes]:
+    """The answers that are transactions, by txid, each compared with the txid that was asked for.
 
     Raises:
         NodeError: Another transaction, or none at all.
@@ -338,7 +339,7 @@ def _checked(outpoints: Sequence[OutPoint], answers: Sequence[Any]) -> dict[OutP
             raise NodeError(f"the node gave something else for transaction {_display(outpoint)}: {error}") from error
         if transaction.txid_bytes != outpoint.txid:
             raise NodeError(f"the node gave transaction {transaction.txid} for {_display(outpoint)}")
-        found[outpoint] = transaction.serialize(witness=False)
+        found[outpoint.txid] = transaction.serialize(witness=False)
     return found
 
 

@@ -184,6 +184,11 @@ class WatchWallet:
         text = error.text.lower()
         if error.code == RPCErrorCode.WALLET_INSUFFICIENT_FUNDS or any(words in text for words in _INSUFFICIENT):
             return self._insufficient(sats, coins, avoid)
+        if "transaction too large" in text:
+            return NodeError(
+                "so many coins make the transaction larger than nodes relay",
+                hint="spend them in several transactions: name some with --coin",
+            )
         if "too small to pay the fee" in text or "dust" in text or "amount too small" in text:
             return NodeError(f"a payment is too small to be sent: {error.text}", hint="raise the amount")
         return error

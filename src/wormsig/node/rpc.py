@@ -34,7 +34,7 @@ WARMUP_PATIENCE = 20.0
 """Seconds that a starting node (-28) or a full work queue (503) is waited for."""
 _WARMUP_STEP = 0.25
 _BATCH = 50  # calls a request
-_BATCH_BODY = 128 * 1024 * 1024  # bytes: fifty of the largest transactions that are relayed, in hex
+_ANSWER = 128 * 1024 * 1024  # bytes: a PSBT of the largest size in base64, or fifty large transactions in hex
 _SATS = 100_000_000
 
 
@@ -143,7 +143,7 @@ class Rpc:
         deadline = time.monotonic() + patience
         while True:
             try:
-                return self._client.call(method, arguments, request_timeout=timeout)
+                return self._client.call(method, arguments, request_timeout=timeout, max_body_size=_ANSWER)
             except FetchError as error:
                 if not _is_busy(error) or time.monotonic() >= deadline:
                     raise self._translated(method, error) from error
@@ -168,7 +168,7 @@ class Rpc:
         for start in range(0, len(calls), _BATCH):
             part = calls[start : start + _BATCH]
             try:
-                answers = self._client.call_batch(part, request_timeout=timeout, max_body_size=_BATCH_BODY)
+                answers = self._client.call_batch(part, request_timeout=timeout, max_body_size=_ANSWER)
             except FetchError as error:
                 raise self._translated("a batch", error) from error
             for (method, _), answer in zip(part, answers, strict=True):

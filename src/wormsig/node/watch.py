@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bitcoin_core_rpc import RPCErrorCode
 
 from wormsig.errors import NodeError, UsageError
-from wormsig.node.funds import WatchWallet, branch_descriptor, listed_branches
+from wormsig.node.funds import Listed, WatchWallet, branch_descriptor, listed_branches
 from wormsig.node.rpc import NodeRefusedError, Rpc
 from wormsig.wallet.model import BRANCHES, CHANGE
 
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 Progress = Callable[[int], None]
 """Told how many percent of the blocks are looked through."""
 
-RANGE_END = 299
-"""Highest index watched at first, at least: bitcoind adds what its -keypool says (1000 unless it was changed), and
-keeps that distance from the highest index that it sees used."""
+AHEAD = 200
+"""Indexes watched beyond the highest one used, at least. bitcoind itself keeps what its -keypool says, 1000 unless it
+was changed; where that is less, the range is widened and the blocks are looked through again."""
+_FIRST_RANGE = 300
+_WIDER_RANGE = 1000
 RESCAN_TIMEOUT = 7 * 24 * 3600.0
 """Seconds for looking through every block: hours on a slow disk."""
 _POLL = 0.5
@@ -62,7 +64,7 @@ def ensure(
     info = _wait_for_scan(watching.rpc, progress)
     listed = listed_branches(watching.rpc, wallet)
     own = name is None
-    if not rescan and len(listed) == len(BRANCHES) and (not own or all(item.active for item in listed.values())):
+    if not rescan and len(listed) == len(BRANCHES) and (not own or all(map(_is_complete, listed.values()))):
         return watching
     if info.get("private_keys_enabled"):
         raise UsageError(
@@ -72,10 +74,29 @@ def ensure(
     birth = 0 if rescan or wallet.birth is None else wallet.birth
     if own:
         _import(watching, birth, dict.fromkeys(BRANCHES, False), progress)
+        while not all(map(_is_wide, listed_branches(watching.rpc, wallet).values())):
+            _import(watching, birth, dict.fromkeys(BRANCHES, False), progress)
         _import(watching, "now", dict.fromkeys(BRANCHES, True), progress)
     else:
         _import(watching, birth, {branch: item.active for branch, item in listed.items()}, progress)
     return watching
+
+
+def _is_wide(item: Listed) -> bool:
+    """Whether the range reached far enough ahead for no used index to be missed."""
+    return item.end - item.next_index >= AHEAD
+
+
+def _is_complete(item: Listed) -> bool:
+    """Whether a branch was scanned to the end (only then it is made active), and wide enough."""
+    return item.active and _is_wide(item)
+
+
+def _range_end(item: Listed | None) -> int:
+    """How far to watch: never less than before, which bitcoind refuses."""
+    if item is None:
+        return _FIRST_RANGE - 1
+    return item.end if _is_wide(item) else max(item.end, item.next_index + _WIDER_RANGE)
 
 
 def find(node: Rpc, wallet: Wallet, *, name: str | None = None) -> WatchWallet | None:
@@ -157,7 +178,7 @@ def _import(watching: WatchWallet, birth: int | str, active: Mapping[int, bool],
                 "active": active.get(branch, False),
                 "internal": branch == CHANGE,
                 "timestamp": birth,
-                "range": [0, max(RANGE_END, item.end if item is not None else 0)],
+                "range": [0, _range_end(item)],
                 "next_index": item.next_index if item is not None else 0,
             }
         )

@@ -113,6 +113,19 @@ def test_a_wrong_birth_misses_them_and_rescan_finds_them(aged):
     assert ours.ensure_watch_wallet(late, rescan=True).balance().spendable == 500_000
 
 
+def test_many_addresses_at_once_are_found_in_spite_of_a_small_keypool(ours, node, fresh_wallet):
+    """The node of the tests has -keypool=20, so its own window does not follow jumps beyond the first range."""
+    deriver = Deriver(fresh_wallet)
+    for index in (5, 298, 590, 880):
+        node.fund(deriver.address(0, index), 100_000, confirm=False)
+    node.mine()
+    watching = ours.ensure_watch_wallet(fresh_wallet)
+    assert watching.balance().spendable == 400_000
+    assert watching.highest_used() == {0: 880}
+    node.fund(deriver.address(0, 1250), 100_000)
+    assert ours.ensure_watch_wallet(fresh_wallet).balance().spendable == 500_000
+
+
 def test_an_import_that_was_cut_off_is_done_again(aged):
     """What a node leaves behind when it is stopped in the middle: a blank wallet, or inactive descriptors."""
     running, wallet, today = aged
