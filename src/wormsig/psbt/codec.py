@@ -9,17 +9,23 @@ from __future__ import annotations
 import base64
 import binascii
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from wormsig.bitcoin.tx import Transaction, parse_transaction, previous_output, read_compact
+from wormsig.bitcoin.tx import parse_transaction, previous_output, read_compact
 from wormsig.errors import InputError, NotSupportedError, PsbtError
 from wormsig.psbt.fields import Map, checks, field_name
 from wormsig.psbt.limits import MAX_FIELDS, MAX_FILE_PSBT, MAX_INPUTS, MAX_MAP_FIELDS, MAX_OUTPUTS
 from wormsig.psbt.model import NON_WITNESS_UTXO, UNSIGNED_TX, VERSION, Psbt
 from wormsig.psbt.writer import MAGIC, write_maps
 
+if TYPE_CHECKING:
+    from wormsig.bitcoin.tx import Transaction, TxOutput
+    from wormsig.psbt.forms import Form
+
 _V0: Final = {kind: checks(kind, 0) for kind in Map}
 _BASE64_START: Final = b"cHNidP"
+_REMEMBERED: Final = 1_000
+"""Bytes of the largest previous transaction that is remembered; thousands of them then take a few megabytes."""
 
 
 def where(kind: Map, index: int) -> str:
@@ -70,9 +76,8 @@ def _refusal(problem: str, kind: Map, index: int, key: bytes) -> PsbtError:
     return PsbtError(problem, where=where(kind, index), field=field_name(kind, key))
 
 
-def _check_map(fields: dict[bytes, bytes], kind: Map, index: int) -> None:
+def _check_map(fields: dict[bytes, bytes], table: tuple[Form | None, ...], kind: Map, index: int) -> None:
     """Refuse fields whose key or value does not have its type's form."""
-    table = _V0[kind]
     for key, value in fields.items():
         check = table[key[0]]
         if check is None:
@@ -149,7 +154,7 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
     data = bytes(data)
     global_map, pos = _read_map(data, 5, Map.GLOBAL, 0)
     version = _version(global_map)
-    _check_map(global_map, Map.GLOBAL, 0)
+    _check_map(global_map, _V0[Map.GLOBAL], Map.GLOBAL, 0)
     if UNSIGNED_TX not in global_map:
         raise PsbtError("is missing", where="global map", field="PSBT_GLOBAL_UNSIGNED_TX")
     tx = unsigned_transaction(global_map[UNSIGNED_TX])
@@ -165,15 +170,22 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
 
 
 def _read_maps(data: bytes, pos: int, kind: Map, count: int) -> tuple[list[dict[bytes, bytes]], int]:
+    table = _V0[kind]
     maps = []
     end = len(data)
     for index in range(count):
         if pos == end:
             raise PsbtError("is missing", where=where(kind, index))
         fields, pos = _read_map(data, pos, kind, index)
-        _check_map(fields, kind, index)
+        _check_map(fields, table, kind, index)
         maps.append(fields)
     return maps, pos
+
+
+@lru_cache(maxsize=1 << 13)
+def _remembered_output(raw: bytes, wanted: int) -> tuple[bytes, TxOutput]:
+    """The same previous transactions come back in every copy of a PSBT: small ones are walked once."""
+    return previous_output(raw, wanted)
 
 
 def _check_previous_transactions(psbt: Psbt) -> None:
@@ -184,7 +196,8 @@ def _check_previous_transactions(psbt: Psbt) -> None:
             continue
         wanted = txin.outpoint.index
         try:
-            memo[index] = previous_output(raw, wanted)
+            walk = _remembered_output if len(raw) <= _REMEMBERED else previous_output
+            memo[index] = walk(raw, wanted)
         except InputError as error:
             memo[index] = None
             _refuse_unless_transaction(raw, index, error)
