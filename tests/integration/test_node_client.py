@@ -9,6 +9,8 @@ from fractions import Fraction
 
 import pytest
 
+from wormsig.app.nodes import agree, need_node
+from wormsig.app.settings import RpcOptions
 from wormsig.bitcoin.network import Network, script_of
 from wormsig.bitcoin.tx import OutPoint, TxOutput, parse_transaction
 from wormsig.errors import NodeError, UsageError
@@ -214,3 +216,15 @@ def test_a_missing_or_locked_wallet_is_explained(ours, node, unsigned):
     with pytest.raises(NodeError) as caught:
         ours.process_psbt("locked", unsigned)
     assert "walletpassphrase" in str(caught.value.hint)
+
+
+def test_c11_a_node_on_another_chain_is_refused(node):
+    options = RpcOptions(url=node.url, cookie=node.cookie)
+    ours = need_node(options, Network.REGTEST, purpose="to test")
+    assert agree(ours, None).network is Network.REGTEST
+    for other in Network:
+        if other is not Network.REGTEST:
+            with pytest.raises(UsageError) as caught:
+                need_node(options, other, purpose="to test")
+            assert "regtest" in caught.value.message
+            assert other.value in caught.value.message
