@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_WRONG_HINTS = 2000
 """Hints that lead nowhere, over the whole PSBT, before the rest is ignored: each costs a BIP32 step per key."""
 
-SEARCH_WINDOW = 10_000
+SEARCH_WINDOW = 5_000
 """Indices per branch that a search goes through at most; those nearest to its limit."""
 
 
@@ -99,7 +99,7 @@ def prove(
             search.look(("input", index), coin.script, psbt.inputs[index], IN_DERIVATION)
     for index, output in enumerate(psbt.tx.outputs):
         search.look(("output", index), output.script, psbt.outputs[index], OUT_DERIVATION)
-    search.finish(frozenset(pubkey for item in search.others for pubkey in visible(item)))
+    search.finish(visible)
     inputs = {index: script for (kind, index), script in search.proven.items() if kind == "input"}
     outputs = {index: script for (kind, index), script in search.proven.items() if kind == "output"}
     return Ownership(inputs, outputs, search.our_keys, search.highest())
@@ -113,8 +113,8 @@ class _Search:
         self.keys = keys
         self.context = context
         self.proven: dict[Item, WalletScript] = {}
-        self.others: list[Item] = []
         self.our_keys: dict[bytes, OurKey] = {}
+        self._others: list[tuple[Item, bytes]] = []
         self._wanted: dict[bytes, list[Item]] = {}
         self._left: set[bytes] = set()
         self._tried: list[WalletScript] = []
@@ -132,19 +132,29 @@ class _Search:
             self._tried.append(candidate)
             if len(self._tried) >= MAX_WRONG_HINTS:
                 break
-        self.others.append(item)
-        if _same_form(script, self.deriver.wallet.script_type):
-            self._wanted.setdefault(script, []).append(item)
+        self._others.append((item, script))
 
-    def finish(self, visible: frozenset[bytes]) -> None:
+    def finish(self, visible: Callable[[Item], Collection[bytes]]) -> None:
         """Search the wallet's branches for what no hint led to.
 
         Args:
-            visible: Public keys that the PSBT shows of other scripts.
+            visible: The public keys that the PSBT shows of an item's script.
         """
-        self._left = set(visible)
+        shown = {item: frozenset(visible(item)) for item, _ in self._others}
+        self._left = set().union(*shown.values())
         for candidate in self._tried:
             self._recognise(candidate)
+        self._left.clear()
+        tried = {candidate.script_pubkey: candidate for candidate in self._tried}
+        for item, script in self._others:
+            if script in tried:
+                self.proven[item] = tried[script]
+                continue
+            if shown[item] & self.our_keys.keys():
+                continue  # a key of ours from a place where the wallet has another script: it is not the wallet's
+            self._left |= shown[item]
+            if _same_form(script, self.deriver.wallet.script_type):
+                self._wanted.setdefault(script, []).append(item)
         limit = self._limit()
         index = max(0, limit - SEARCH_WINDOW)
         while index < limit and (self._wanted or self._left):

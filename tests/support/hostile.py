@@ -1,0 +1,248 @@
+"""Whole PSBTs of real wallets, honest ones and every kind of lie on top of them.
+
+`Scene` is a wallet whose keys the test knows; `Scene.psbt` builds what an honest coordinator would send, previous
+transactions included; the `edit_*` functions change single fields of it, as an attacker would.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from support.cosigners import Cosigner, make_wallet, people
+from wormsig.bitcoin.network import Network
+from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, p2wsh_script
+from wormsig.bitcoin.sighash import SIGHASH_ALL
+from wormsig.bitcoin.tx import OutPoint, Transaction, TxInput, TxOutput
+from wormsig.psbt import creator, updater
+from wormsig.psbt.model import UNSIGNED_TX, Psbt
+from wormsig.psbt.signer import sign_inputs
+from wormsig.review.context import ReviewContext
+from wormsig.review.review import review
+from wormsig.signers.keyfile import encode_key
+from wormsig.signers.secret import from_extended_key
+from wormsig.wallet.derive import Deriver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from wormsig.bitcoin.keys import KeyOrigin
+    from wormsig.review.report import Report
+    from wormsig.wallet.derive import WalletScript
+    from wormsig.wallet.model import Wallet
+
+BTC = 100_000_000
+REPLACEABLE = 0xFFFF_FFFD
+STRANGER = p2wpkh_script(b"\x02" + hashlib.sha256(b"stranger").digest())
+MALLORY = Cosigner("mallory", "evil")
+HASH_OF_NOTHING = bytes(32)
+
+
+@dataclass(frozen=True)
+class Coin:
+    """A coin of the wallet at a branch and index."""
+
+    sats: int = BTC
+    branch: int = 0
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Out:
+    """An output: a script of anybody's, or with `place` the wallet's own."""
+
+    sats: int
+    script: bytes = STRANGER
+    place: tuple[int, int] | None = None
+
+
+DEFAULT_COINS = (Coin(), Coin(index=1))
+DEFAULT_FEE = 2_000
+
+
+@dataclass
+class Scene:
+    """A wallet of people whose keys are known."""
+
+    script_type: str = "wsh"
+    threshold: int = 2
+    count: int = 3
+    is_sorted: bool = True
+    salt: str = "scene"
+    people: list[Cosigner] = field(init=False)
+    wallet: Wallet = field(init=False)
+    deriver: Deriver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.people = people(self.count, self.salt)
+        self.wallet = make_wallet(self.people, self.threshold, script_type=self.script_type, is_sorted=self.is_sorted)
+        self.deriver = Deriver(self.wallet)
+
+    def psbt(
+        self,
+        coins: Sequence[Coin] = DEFAULT_COINS,
+        outputs: Sequence[Out] | None = None,
+        *,
+        fee: int = DEFAULT_FEE,
+        locktime: int = 0,
+        sequence: int = REPLACEABLE,
+    ) -> Psbt:
+        """An honest PSBT; by default it pays 0.3 BTC to a stranger and the rest back to 1/0."""
+        if outputs is None:
+            total = sum(coin.sats for coin in coins)
+            outputs = (Out(30_000_000), Out(total - 30_000_000 - fee, place=(1, 0)))
+        scripts = [self.deriver.script(coin.branch, coin.index) for coin in coins]
+        previous = [
+            previous_tx(script.script_pubkey, coin.sats, n)
+            for n, (coin, script) in enumerate(zip(coins, scripts, strict=True))
+        ]
+        psbt = creator.create(
+            [TxInput(OutPoint(tx.txid_bytes, 1), b"", sequence) for tx in previous],
+            [TxOutput(out.sats, self.script_of(out)) for out in outputs],
+            locktime=locktime,
+        )
+        for index, (tx, script) in enumerate(zip(previous, scripts, strict=True)):
+            psbt = updater.with_previous_tx(psbt, index, tx.serialize())
+            if self.script_type != "sh":
+                psbt = updater.with_witness_utxo(psbt, index, tx.outputs[1])
+            psbt = updater.with_input_scripts(psbt, index, **scripts_of(script))
+        for index, out in enumerate(outputs):
+            if out.place is not None:
+                psbt = updater.with_output_scripts(psbt, index, **scripts_of(self.deriver.script(*out.place)))
+        return psbt
+
+    def script_of(self, out: Out) -> bytes:
+        """The scriptPubKey of an output."""
+        return out.script if out.place is None else self.deriver.script(*out.place).script_pubkey
+
+    def sign(self, psbt: Psbt, *names: str, inputs: Iterable[int] | None = None, sighash: int = SIGHASH_ALL) -> Psbt:
+        """Signed by some of the people, on the wallet's own inputs, with no review in between."""
+        keys: dict[int, dict[bytes, bytes]] = {}
+        for index in range(len(psbt.inputs)) if inputs is None else inputs:
+            coin = updater.previous_output(psbt.inputs[index][b"\x00"], psbt.tx.inputs[index].outpoint.index)[1]
+            place = next(
+                (b, i) for b in (0, 1) for i in range(50) if self.deriver.script(b, i).script_pubkey == coin.script
+            )
+            for person in self.people:
+                if person.name in names:
+                    secret = person.master.derive((*person.key(self.script_type).origin.path, *place))
+                    keys.setdefault(index, {})[secret.neuter().pubkey] = secret.seckey
+        return sign_inputs(psbt, keys, sighash_type=sighash)
+
+    def review(self, psbt: Psbt, **context: object) -> Report:
+        """The review with this wallet."""
+        return review(psbt, self.wallet, ReviewContext(**context))  # type: ignore[arg-type]
+
+    def lookalike(
+        self, place: tuple[int, int] = (1, 0), *, threshold: int | None = None
+    ) -> tuple[bytes, bytes, dict[bytes, KeyOrigin]]:
+        """The wallet's script at a place with the last person's key replaced by mallory's.
+
+        Returns:
+            scriptPubKey, the script itself, and key origins that tell the truth about all keys.
+        """
+        honest = list(self.deriver.script(*place).origins.items())
+        key = MALLORY.key(self.script_type)
+        stolen = MALLORY.master.derive((*key.origin.path, *place)).neuter().pubkey
+        origins = dict(honest[:-1])
+        origins[stolen] = replace(key.origin, path=(*key.origin.path, *place))
+        pubkeys = sorted(origins) if self.is_sorted else list(origins)
+        script = multisig_script(threshold or self.threshold, tuple(pubkeys))
+        return self.wrap(script), script, origins
+
+    def wrap(self, script: bytes) -> bytes:
+        """The scriptPubKey of the wallet's type around a script."""
+        if self.script_type == "wsh":
+            return p2wsh_script(script)
+        return p2sh_script(p2wsh_script(script) if self.script_type == "sh-wsh" else script)
+
+
+@functools.cache
+def scene_of(script_type: str = "wsh", **options: object) -> Scene:
+    """One scene for all tests that ask for the same: what was derived once stays derived."""
+    return Scene(script_type, **options)  # type: ignore[arg-type]
+
+
+def key_file(person: Cosigner) -> bytes:
+    """The plain key file of a person's master key."""
+    return encode_key(from_extended_key(person.master.text(), Network.REGTEST))
+
+
+def scripts_of(script: WalletScript) -> dict[str, object]:
+    """The keyword arguments that the Updater's functions take."""
+    return {"redeem_script": script.redeem, "witness_script": script.witness, "origins": script.origins}
+
+
+def previous_tx(script: bytes, sats: int, number: int = 0) -> Transaction:
+    """A transaction whose output 1 is the coin; nobody else has the same."""
+    marker = hashlib.sha256(script + sats.to_bytes(8, "little") + number.to_bytes(4, "little")).digest()
+    return Transaction(
+        2,
+        (TxInput(OutPoint(marker, 0), b"", REPLACEABLE),),
+        (TxOutput(1_234, STRANGER), TxOutput(sats, script)),
+        0,
+        ((b"\x30" * 71, b"\x02" * 33),),
+    )
+
+
+def edit_input(psbt: Psbt, index: int, changed: Mapping[bytes, bytes | None]) -> Psbt:
+    """Set fields of an input; None removes one."""
+    return psbt.with_input(index, _edited(psbt.inputs[index], changed))
+
+
+def edit_output(psbt: Psbt, index: int, changed: Mapping[bytes, bytes | None]) -> Psbt:
+    """Set fields of an output; None removes one."""
+    return psbt.with_output(index, _edited(psbt.outputs[index], changed))
+
+
+def edit_global(psbt: Psbt, changed: Mapping[bytes, bytes | None]) -> Psbt:
+    """Set global fields; None removes one."""
+    return psbt.with_global(_edited(psbt.global_map, changed))
+
+
+def _edited(fields: Mapping[bytes, bytes], changed: Mapping[bytes, bytes | None]) -> dict[bytes, bytes]:
+    merged = {**fields, **changed}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def strip_hints(psbt: Psbt) -> Psbt:
+    """Without any key origin, as some creators send it."""
+    for index, fields in enumerate(psbt.inputs):
+        psbt = edit_input(psbt, index, {key: None for key in fields if key[0] == 0x06})
+    for index, fields in enumerate(psbt.outputs):
+        psbt = edit_output(psbt, index, {key: None for key in fields if key[0] == 0x02})
+    return psbt
+
+
+def edit_tx(psbt: Psbt, **changed: object) -> Psbt:
+    """Another unsigned transaction under the same maps: `inputs`, `outputs`, `locktime`, `version`."""
+    tx = replace(psbt.tx, **changed)  # type: ignore[arg-type]
+    return Psbt(
+        psbt.version,
+        {**psbt.global_map, UNSIGNED_TX: tx.serialize(witness=False)},
+        _fitted(psbt.inputs, len(tx.inputs)),
+        _fitted(psbt.outputs, len(tx.outputs)),
+        tx,
+    )
+
+
+def _fitted(maps: tuple[Mapping[bytes, bytes], ...], count: int) -> tuple[Mapping[bytes, bytes], ...]:
+    return (*maps[:count], *({} for _ in range(count - len(maps))))
+
+
+def with_output(psbt: Psbt, index: int, output: TxOutput) -> Psbt:
+    """One output of the transaction replaced."""
+    outputs = list(psbt.tx.outputs)
+    outputs[index] = output
+    return edit_tx(psbt, outputs=tuple(outputs))
+
+
+def add_input(psbt: Psbt, previous: Transaction, fields: Mapping[bytes, bytes] | None = None) -> Psbt:
+    """One more input that spends output 1 of a transaction, which the PSBT carries."""
+    added = TxInput(OutPoint(previous.txid_bytes, 1), b"", REPLACEABLE)
+    grown = edit_tx(psbt, inputs=(*psbt.tx.inputs, added))
+    last = len(grown.inputs) - 1
+    carried = {b"\x00": previous.serialize(), b"\x01": previous.outputs[1].serialize()}
+    return grown.with_input(last, {**carried, **(fields or {})})
