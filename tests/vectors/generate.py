@@ -14,8 +14,10 @@ import struct
 import sys
 from pathlib import Path
 
-from malformed import frame, inputs, taproot, transaction
+from malformed import frame, inputs, transaction
+from malformed_taproot import taproot
 from parts import (
+    GENERATOR,
     KEYS,
     LEAF,
     MASTERS,
@@ -95,12 +97,7 @@ def accepted(add: Collection) -> None:
         with_field(0, k(1, XPUB), path[:-4]),
     )
     add.valid("derivation-fingerprint-alone", "a key origin without steps", with_field(1, k(6, PUBS[0]), ORIGIN[:4]))
-    uncompressed = bytes.fromhex(
-        "0479be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8"
-    )
-    add.valid(
-        "derivation-uncompressed", "a derivation of an uncompressed key", with_field(1, k(6, uncompressed), ORIGIN)
-    )
+    add.valid("derivation-uncompressed", "a derivation of an uncompressed key", with_field(1, k(6, GENERATOR), ORIGIN))
     add.valid("sighash-type", "a sighash type", with_field(1, k(3), b"\x01\x00\x00\x00"))
     add.valid("por-commitment", "a proof-of-reserves commitment", with_field(1, k(9), "ü".encode()))
     for key_type, key in zip((0xA, 0xB, 0xC, 0xD), preimages(b""), strict=True):

@@ -59,7 +59,11 @@ TX = b"\x02\x00\x00\x00\x01" + INPUT + b"\x02" + PAYMENT + CHANGE + bytes(4)
 XPUB = MASTERS[0].derive(PATH[:4]).neuter().to_bytes()
 
 OFF_CURVE = b"\x02" + (5).to_bytes(32, "big")
-HYBRID = b"\x06" + bytes(64)
+GENERATOR = bytes.fromhex(
+    "0479be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+    "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8"
+)
+HYBRID = b"\x06" + GENERATOR[1:]  # a point, in the form that policy refuses
 XONLY = PUBS[0][1:]
 X_OFF_CURVE = OFF_CURVE[1:]
 LEAF = sha256(b"leaf")
