@@ -6,84 +6,35 @@ no other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
+from twisted.internet import defer
+from twisted.internet.error import TimeoutError as TwistedTimeoutError
+
+from wormsig.app.comparing import compare_verifier
 from wormsig.app.threads import Changed, first_of, in_thread
-from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import messages, status, wire
-from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState, Stage
-from wormsig.errors import PeerError, TransportError, WormsigError
+from wormsig.errors import PeerError, TransportError, UsageError
 from wormsig.psbt.limits import MAX_TEXT
 from wormsig.transport.errors import BurnedCodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wormsig.app.send_plan import SendPlan, Watcher
     from wormsig.app.session import Session
+    from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
     from wormsig.ceremony.status import Status
-    from wormsig.psbt.model import Psbt
-    from wormsig.review.report import Report
     from wormsig.transport.channel import Channel, Received
     from wormsig.transport.connector import Connector, Pending
-    from wormsig.wallet.model import Wallet
+    from wormsig.transport.notices import Notice
 
 CODES_BEFORE_ASKING = 3
 """Burned codes of one cosigner before a person has to agree to another one (THREATS T1)."""
 
-
-class Watcher(Protocol):
-    """Who watches a coordinator's ceremony: a terminal, or a script. Questions block; they are asked in a thread."""
-
-    def status(self, status: Status) -> None:
-        """Something happened."""
-
-    def ask_broadcast(self, txid: str) -> bool:
-        """Whether to broadcast."""
-
-    def ask_new_code(self, cosigner: str, burned: int) -> bool:
-        """Whether to make another code after several were burned."""
-
-    def compare_verifier(self, cosigner: str, words: str) -> bool:
-        """Whether the other side reads the same words."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendPlan:
-    """What is to be sent to whom.
-
-    Attributes:
-        ceremony: 32 hex digits, random.
-        psbt: Reviewed, with previous transactions.
-        report: Its review.
-        wallet: The agreed wallet.
-        threshold: Signatures needed.
-        cosigners: Our names for them; a code each.
-        codes: Fixed codes for the first of them.
-        signed: The PSBT as our own signer signed it.
-        signer: Our own signer's name.
-        allowed_sighash: Types that are accepted.
-        broadcast: Whether the transaction may be broadcast.
-        wait_all: Wait for every cosigner.
-        timeout: Seconds for the whole, None without limit.
-        code_length: Words in a new code.
-    """
-
-    ceremony: str
-    psbt: Psbt
-    report: Report
-    wallet: Wallet | None
-    threshold: int
-    cosigners: tuple[str, ...]
-    codes: tuple[str, ...] = ()
-    signed: Psbt | None = None
-    signer: str = ""
-    allowed_sighash: frozenset[int] = frozenset({SIGHASH_ALL})
-    broadcast: bool = True
-    wait_all: bool = False
-    timeout: float | None = None
-    code_length: int = 3
+MAX_PROGRESS = 64
+"""Words of progress over one connection that are shown; more are heard and ignored."""
 
 
 class Table:
@@ -95,7 +46,7 @@ class Table:
         changed: Fires whenever something was recorded.
         over: Fires once, when there is an outcome to tell.
         ending: The outcome's result and words, once there is one.
-        failures: By cosigner: why nothing more is to be expected from a conversation.
+        failures: By cosigner: why nothing more is to be expected from a conversation; a bug of ours is kept here too.
         in_touch: Who is connected.
     """
 
@@ -106,7 +57,7 @@ class Table:
         self.changed = Changed()
         self.over = Changed()
         self.ending: tuple[messages.Result, str] | None = None
-        self.failures: dict[str, WormsigError] = {}
+        self.failures: dict[str, Exception] = {}
         self.in_touch: set[str] = set()
 
     @property
@@ -156,6 +107,8 @@ class Conversation:
         self._connector = connector
         self._name = name
         self._fixed = fixed
+        self._progress = 0
+        self._noticed: Notice | None = None
 
     @property
     def _settled(self) -> bool:
@@ -164,19 +117,29 @@ class Conversation:
     def _say(self, what: Status) -> None:
         self._table.watch.status(what)
 
+    def _notice(self, notice: Notice) -> None:
+        if notice is not self._noticed:
+            self._noticed = notice
+            self._say(status.ConnectionNotice(self._name, notice.value))
+
     async def run(self) -> None:
-        """Codes, pairing and talk until the cosigner is settled or the ceremony ends."""
+        """Codes, pairing and talk until the cosigner is settled or the ceremony ends. Failures go to the table."""
         table, replaces = self._table, False
         try:
             while table.ending is None and not self._settled:
                 pending = await self._code()
+                pending.on_notice = self._notice
                 self._say(status.CodeReady(self._name, pending.code, replaces=replaces))
                 replaces = True
                 channel = await self._paired(pending)
                 if channel is not None:
                     await self._with_channel(channel)
-        except WormsigError as error:
+        except defer.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  kept for whoever waits for the ceremony, bugs too
             table.failures[self._name] = error
+            if isinstance(error, TransportError) and not _counts(error):
+                self._lost(error.message)
             table.changed.fire()
 
     async def _code(self) -> Pending:
@@ -185,7 +148,7 @@ class Conversation:
             return await self._connector.use_code(self._fixed)
         if burned < CODES_BEFORE_ASKING:
             return await self._connector.allocate(plan.code_length)
-        if not await in_thread(self._table.watch.ask_new_code, self._name, burned):
+        if not await self._table.watch.ask_new_code(self._name, burned):
             raise TransportError(
                 f"{burned} codes for {self._name} were used up without a connection; somebody may be guessing",
                 hint="speak with them, and start again with a longer code (-c) and --verify",
@@ -201,10 +164,10 @@ class Conversation:
         except BurnedCodeError as error:
             if error.counts:
                 self._burned(error.message)
-            else:
-                self._lost(error.message)
             if self._fixed is not None:
                 raise
+            if not error.counts:
+                self._lost(error.message)
         return None
 
     def _burned(self, why: str) -> None:
@@ -222,34 +185,46 @@ class Conversation:
         self._table.record(event, tell=lambda: status.PeerLost(self._name, why))
 
     async def _with_channel(self, channel: Channel) -> None:
+        channel.on_notice = self._notice
         self._table.in_touch.add(self._name)
+        goodbye = ""
         try:
             await self._talk(channel)
         except PeerError as error:
+            goodbye = f"your side {error.message}"
             self._misbehaved(error.message)
         except TransportError as error:
-            self._lost(error.message)
             if self._fixed is not None and not self._settled:
                 raise
+            self._lost(error.message)
+        except UsageError:
+            goodbye = "nobody is at the coordinator's side to compare the verifier"
+            raise
         finally:
             self._table.in_touch.discard(self._name)
-            await channel.close()
+            await channel.close(goodbye)
+
+    # -- the talk --------------------------------------------------------------------------------------------------
 
     async def _talk(self, channel: Channel) -> None:
-        """Hand over the PSBT, take the answer, tell the outcome."""
+        """Hand over the PSBT, take answers, and tell the outcome as soon as there is one."""
         table, name = self._table, self._name
         words = " ".join(channel.verifier_words())
         table.record(machine.Connected(name), tell=lambda: status.PeerConnected(name, words))
-        if channel.must_compare:
-            await channel.compare(await in_thread(table.watch.compare_verifier, name, words))
+        if table.ending is None:
+            await first_of(self._exchange(channel), table.over.wait())
+        if table.ending is not None and not channel.must_compare:
+            await self._tell_outcome(channel, *table.ending)
+
+    async def _exchange(self, channel: Channel) -> None:
+        """Everything before the outcome. Ends by being cancelled: whatever the peer leaves open holds up nobody."""
+        table, name = self._table, self._name
+        await compare_verifier(channel, lambda words: table.watch.compare_verifier(name, words))
         data = table.state.start.psbt
         await channel.deliver(self._proposal(data), data)
         table.record(machine.Offered(name), tell=lambda: status.PsbtDelivered(name))
-        while table.ending is None:
-            which, received = await first_of(channel.receive(), table.over.wait())
-            if which == 0:
-                await self._letter(channel, received)
-        await self._tell_outcome(channel, *table.ending)
+        while True:
+            await self._letter(channel, await channel.receive())
 
     def _proposal(self, data: bytes) -> messages.Proposal:
         plan, start = self._table.plan, self._table.state.start
@@ -267,21 +242,23 @@ class Conversation:
     async def _letter(self, channel: Channel, received: Received) -> None:
         letter = received.letter
         if letter.ceremony != self._table.plan.ceremony:
-            raise PeerError(f"{self._name} sent a message of another ceremony (R11)")
+            raise PeerError("sent a message of another ceremony (R11)")
         if isinstance(letter, messages.Progress):
-            self._say(status.PeerProgress(self._name, letter.state))
+            self._progress += 1
+            if self._progress <= MAX_PROGRESS:
+                self._say(status.PeerProgress(self._name, letter.state))
         elif isinstance(letter, messages.Decline):
             # Acknowledged first: the wake-up may end the ceremony, and the channel with it.
-            self._table.commit(machine.Declined(self._name, letter.reason))
+            self._table.commit(*machine.decide(self._table.state, machine.Refusal(self._name, letter.reason)))
             channel.acknowledge(received)
             self._table.announce(status.PeerDeclined(self._name, letter.reason))
         elif isinstance(letter, messages.Contribution) and received.obj is not None:
             await self._answer(channel, received, machine.Answer(self._name, received.obj, letter.form))
         else:
-            raise PeerError(f"{self._name} sent a message that only a coordinator sends")
+            raise PeerError("sent a message that only a coordinator sends")
 
     async def _answer(self, channel: Channel, received: Received, answer: machine.Answer) -> None:
-        events = await in_thread(machine.decide, self._table.state, answer)
+        events = await self._decided(answer)
         self._table.commit(*events)
         channel.acknowledge(received)
         taken, rejected = 0, 0
@@ -290,20 +267,30 @@ class Conversation:
             if isinstance(event, machine.Misbehaved):
                 rejected, problems = 1, (event.problem,)
                 self._table.announce(status.AnswerRefused(self._name, event.problem))
-            elif isinstance(event, machine.Contributed):
-                taken, rejected, problems = len(event.signatures), event.rejected, event.problems
-                self._table.announce(self._taken(event))
+            elif isinstance(event, machine.Contributed | machine.NothingNew):
+                told = self._taken(event)
+                taken, rejected, problems = told.new, event.rejected, event.problems
+                self._table.announce(told)
         if not taken and not problems:
             problems = ("nothing new: these signatures were there already",)
         cut = tuple(text[: messages.MAX_PROBLEM_TEXT] for text in problems[: messages.MAX_PROBLEMS])
         await channel.deliver(messages.Judged(self._table.plan.ceremony, taken, rejected, cut))
 
-    def _taken(self, event: machine.Contributed) -> status.SignaturesTaken:
+    async def _decided(self, answer: machine.Answer) -> tuple[CoordinatorEvent, ...]:
+        """What an answer leads to, judged against everything that was taken before it (THREATS R6)."""
+        while True:
+            before = self._table.state
+            events = await in_thread(machine.decide, before, answer)
+            if self._table.state.psbt == before.psbt:
+                return events  # else somebody else's signatures came in meanwhile
+
+    def _taken(self, event: machine.Contributed | machine.NothingNew) -> status.SignaturesTaken:
         state, label = self._table.state, self._table.plan.report.label
+        signatures = event.signatures if isinstance(event, machine.Contributed) else ()
         return status.SignaturesTaken(
             cosigner=self._name,
-            keys=tuple(dict.fromkeys(label(one.pubkey.hex()) for one in event.signatures)),
-            new=len(event.signatures),
+            keys=tuple(dict.fromkeys(label(one.pubkey.hex()) for one in signatures)),
+            new=len(signatures),
             rejected=event.rejected,
             problems=event.problems,
             ignored=event.ignored,
@@ -312,9 +299,10 @@ class Conversation:
         )
 
     async def _tell_outcome(self, channel: Channel, result: messages.Result, words: str) -> None:
-        state = self._table.state
-        if result in ("broadcast", "final") and state.cosigners[self._name].stage is not Stage.SIGNED:
-            result = "not-needed"
+        """Tell it, and wait for the acknowledgement no longer than a polite goodbye takes (THREATS R10)."""
+        state, limits = self._table.state, self._connector.limits
+        if result in ("broadcast", "final"):
+            result = machine.outcome(state, self._name) or result  # not everybody was needed
         transaction = None if result in ("failed", "cancelled") else state.transaction
         raw = transaction.serialize() if transaction else None
         letter = messages.Outcome(
@@ -324,6 +312,16 @@ class Conversation:
             transaction=wire.reference(raw) if raw else None,
             reason=words[:MAX_TEXT],
         )
-        await channel.deliver(letter, raw)
+        patience = limits.close if result == "cancelled" else limits.farewell + len(raw or b"") / limits.slowest
+        telling = defer.ensureDeferred(channel.deliver(letter, raw))
+        try:
+            await telling.addTimeout(patience, self._connector.reactor)
+        except TwistedTimeoutError:
+            raise TransportError("did not acknowledge the outcome in time") from None
         name = self._name
-        self._table.record(machine.OutcomeTold(name), tell=lambda: status.OutcomeDelivered(name, result))
+        self._table.record(machine.OutcomeTold(name, result), tell=lambda: status.OutcomeDelivered(name, result))
+
+
+def _counts(error: TransportError) -> bool:
+    """Whether a failure was told already as a burned code."""
+    return isinstance(error, BurnedCodeError) and error.counts

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 
 from twisted.internet import defer
 
-from wormsig.app.conversation import Conversation, SendPlan, Table, Watcher
+from wormsig.app.conversation import Conversation, Table
 from wormsig.app.session import COORDINATOR, Session, now
 from wormsig.app.threads import in_thread, the_reactor
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import status
 from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState, Phase
-from wormsig.errors import NodeError, PeerError, ThresholdError, TransportError, WormsigError
+from wormsig.errors import NodeError, PeerError, ThresholdError, TransportError, UsageError, WormsigError
 from wormsig.journal.store import CeremonyRow
 from wormsig.psbt import codec
 from wormsig.psbt.limits import MAX_TEXT
 
 if TYPE_CHECKING:
+    from wormsig.app.send_plan import SendPlan, Watcher
     from wormsig.bitcoin.tx import Transaction
     from wormsig.journal.store import Journal
     from wormsig.node.client import Node
@@ -48,13 +49,13 @@ def begin(plan: SendPlan, journal: Journal) -> Session[CoordinatorState, Coordin
         allowed_sighash=tuple(sorted(plan.allowed_sighash)),
         wait_all=plan.wait_all,
         at=now(),
+        total=len(plan.wallet.keys) if plan.wallet else 0,
+        broadcast=plan.broadcast,
     )
     title = f"send to {', '.join(plan.cosigners)}"
     row = CeremonyRow(plan.ceremony, "coordinator", now(), None, network, name, title)
-    session = Session.begin(journal, row, COORDINATOR, first)
-    if plan.signed is not None:
-        session.record(*machine.decide(session.state, machine.Answer(None, codec.serialize(plan.signed))))
-    return session
+    signed = None if plan.signed is None else codec.serialize(plan.signed)
+    return Session.begin(journal, row, COORDINATOR, *machine.begin(first, signed))
 
 
 class Coordinator:
@@ -113,15 +114,15 @@ class Coordinator:
             broadcast = self.state.phase is Phase.BROADCAST
             self._table.end("broadcast" if broadcast else "final", self.state.result_note)
         except WormsigError as error:
-            self._table.end("failed", error.message)
+            self._table.end("failed", _for_cosigners(error))
             raise
         finally:
             self._table.end("cancelled", "the coordinator stopped")  # no effect when there is an outcome already
             for name, talk in talks.items():
                 if name not in self._table.in_touch:
                     talk.cancel()
-            for talk in talks.values():
-                await _ended(talk)
+            # Talks keep their failures in the table. Who interrupts this wait, cuts the goodbyes short.
+            await defer.DeferredList(list(talks.values()), consumeErrors=True)
         return self.state
 
     def _announce(self) -> None:
@@ -143,16 +144,19 @@ class Coordinator:
     # -- the threshold ---------------------------------------------------------------------------------------------
 
     async def _collected(self) -> None:
-        """Wait until the machine wants to finalize."""
+        """Wait until the transaction can be finalized: with --wait-all for everybody who may still come."""
         timer = None
         if self._plan.timeout is not None:
             timer = the_reactor().callLater(self._plan.timeout, self._expire)
         try:
             while machine.FinalizeTransaction() not in machine.pending(self.state):
-                if self._expired:
-                    raise self._too_few("time is up")
-                self._give_up_when_hopeless()
-                await self._table.changed.wait()
+                self._raise_ours()
+                if not self._expired and not self._nobody_left():
+                    await self._table.changed.wait()
+                elif machine.shortfall(self.state):
+                    raise self._why_not()
+                else:
+                    self._table.record(machine.WaitEnded("time is up" if self._expired else "nobody else will come"))
         finally:
             if timer is not None and timer.active():
                 timer.cancel()
@@ -161,24 +165,27 @@ class Coordinator:
         self._expired = True
         self._table.changed.fire()
 
-    def _give_up_when_hopeless(self) -> None:
-        """Raise when nobody is left who could bring the missing signatures."""
-        failures = self._table.failures
-        for failure in failures.values():
-            if not isinstance(failure, TransportError | PeerError):
-                raise failure  # ours: the disk is full, say
-        if any(not each.settled and each.name not in failures for each in self.state.cosigners.values()):
-            return
-        fault = machine.peer_at_fault(self.state)
-        if fault is not None:
-            raise fault
-        for failure in failures.values():
-            raise failure
-        raise self._too_few("nobody is left who could sign")
+    def _raise_ours(self) -> None:
+        """Raise a failure that is nobody else's: the disk is full, say, or a bug."""
+        for failure in self._table.failures.values():
+            if not isinstance(failure, TransportError | PeerError | UsageError):
+                raise failure
 
-    def _too_few(self, why: str) -> ThresholdError:
+    def _nobody_left(self) -> bool:
+        """Whether nobody can be expected to bring anything any more."""
+        return all(each.settled or each.name in self._table.failures for each in self.state.cosigners.values())
+
+    def _why_not(self) -> Exception:
+        """Why the signatures that are missing will not come."""
         state = self.state
+        fault = machine.peer_at_fault(state)
+        if fault is not None:
+            return fault
+        failures = list(self._table.failures.values())
+        if failures and not self._expired:
+            return failures[0]
         said = [f"{c.name} {c.stage}{f' ({c.note})' if c.note else ''}" for c in state.cosigners.values()]
+        why = "time is up" if self._expired else "nobody is left who could sign"
         return ThresholdError(
             f"{machine.held(state)} of {state.start.threshold} signatures, and {why}: {', '.join(said)}",
             hint=f"every signature so far is kept in ceremony {self._plan.ceremony[:6]}",
@@ -203,12 +210,13 @@ class Coordinator:
         raw = final.serialize()
         acceptance = await in_thread(self._node.test_accept, raw)
         if not acceptance.allowed:
+            self._table.record(machine.NodeRefused((acceptance.reason or "")[:MAX_TEXT]))
             raise NodeError(
                 f"the node does not accept the transaction: {acceptance.reason}",
-                hint="the signatures are good and kept; `wormsig broadcast` tries again",
+                hint=acceptance.hint or "the signatures are good and kept; `wormsig broadcast` tries again",
             )
         watch.status(status.NodeAccepts(final.vsize))
-        if not await in_thread(watch.ask_broadcast, final.txid):
+        if not await watch.ask_broadcast(final.txid):
             self._table.record(machine.BroadcastDeclined("the coordinator keeps it for now"))
             return
         self._table.record(machine.BroadcastAgreed())
@@ -221,9 +229,10 @@ class Coordinator:
         watch.status(status.Broadcast(txid))
 
 
-async def _ended(talk: defer.Deferred[None]) -> None:
-    """Wait for a conversation's end; why it ended stands in the table."""
-    try:
-        await talk
-    except defer.CancelledError:
-        return
+def _for_cosigners(error: WormsigError) -> str:
+    """What cosigners are told of a failure: nothing of this machine, and nothing of each other."""
+    if isinstance(error, NodeError):
+        return "the coordinator's node did not take the transaction"
+    if isinstance(error, ThresholdError | PeerError | TransportError):
+        return "not enough signatures came together"
+    return "something failed on the coordinator's side"

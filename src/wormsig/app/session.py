@@ -73,14 +73,14 @@ class Session(Generic[S, E]):
             self.state = machine.evolve(self.state, event)
 
     @classmethod
-    def begin(cls, journal: Journal, row: CeremonyRow, machine: Machine[S, E], first: E) -> Session[S, E]:
-        """Start a ceremony with its first event.
+    def begin(cls, journal: Journal, row: CeremonyRow, machine: Machine[S, E], *first: E) -> Session[S, E]:
+        """Start a ceremony with its first events, committed together.
 
         Raises:
             StorageError: It cannot be written, or exists already.
         """
-        journal.begin(row, [Record(*encode_event(first))])
-        return cls(journal, row.id, machine, [first])
+        journal.begin(row, [Record(*encode_event(event)) for event in first])
+        return cls(journal, row.id, machine, list(first))
 
     @classmethod
     def load(cls, journal: Journal, ceremony: str, machine: Machine[S, E]) -> Session[S, E]:

@@ -1,6 +1,6 @@
-"""Blocking work beside the reactor: node calls, signers, questions to a person.
+"""Blocking work beside the reactor: node calls, signers, the verification of an answer.
 
-Daemon threads rather than the reactor's pool: a person who never answers, or a node that hangs, must not keep the
+Daemon threads rather than the reactor's pool: a device that nobody touches, or a node that hangs, must not keep the
 process from ending.
 """
 
@@ -46,7 +46,7 @@ def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> de
             result = Failure()  # type: ignore[no-untyped-call]
         reactor.callFromThread(finish, result)
 
-    threading.Thread(target=run, daemon=True, name=f"wormsig-{function.__name__}").start()
+    threading.Thread(target=run, daemon=True, name="wormsig-work").start()
     return done
 
 

@@ -120,6 +120,14 @@ class PeerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionNotice:
+    """Something on a connection that needs no answer; `cosigner` is None on a cosigner's own side."""
+
+    cosigner: str | None
+    notice: str
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdReached:
     """Enough verified signatures."""
 
@@ -167,6 +175,13 @@ class PsbtReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedBefore:
+    """A cosigner's side: this very PSBT was signed here before; the same signatures are sent again."""
+
+    ceremony: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerSent:
     """A cosigner's side: the coordinator has the signatures."""
 
@@ -210,6 +225,6 @@ class OutcomeSeen:
 
 Status = (
     Started | SignedHere | CodeReady | PeerConnected | PsbtDelivered | PeerProgress | SignaturesTaken | AnswerRefused
-    | PeerDeclined | CodeFailed | PeerLost | ThresholdReached | NodeAccepts | Broadcast | OutcomeDelivered | Joined
-    | PsbtReceived | AnswerSent | DeclineSent | AnswerJudged | OutcomeSeen
+    | PeerDeclined | CodeFailed | PeerLost | ConnectionNotice | ThresholdReached | NodeAccepts | Broadcast
+    | OutcomeDelivered | Joined | PsbtReceived | SignedBefore | AnswerSent | DeclineSent | AnswerJudged | OutcomeSeen
 )  # fmt: skip

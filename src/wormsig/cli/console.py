@@ -5,8 +5,10 @@ Text that comes from outside must have gone through `render.sanitize` before it 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import termios
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,4 +70,32 @@ class Console:
         if self.yes:
             return True
         self.need_person(f"the question {question!r}", hint=hint)
-        return click.confirm(question, default=False, err=True)
+        while True:
+            answer = yes_or_no(self.read_line(f"{question} [y/N]"))
+            if answer is not None:
+                return answer
+
+    @staticmethod
+    def read_line(question: str) -> str:
+        """Ask, and read a line. The question goes to standard error, so that standard output stays the result's.
+
+        Raises:
+            Abort: Standard input ended.
+        """
+        drop_typed_ahead()
+        click.echo(f"{question} ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise click.Abort
+        return line.strip()
+
+
+def yes_or_no(answer: str) -> bool | None:
+    """What a person answered; nothing at all is a no, and None is neither: ask again."""
+    return {"y": True, "yes": True, "n": False, "no": False, "": False}.get(answer.strip().lower())
+
+
+def drop_typed_ahead() -> None:
+    """Forget what was typed before a question was there: it was not meant for it."""
+    with contextlib.suppress(termios.error, OSError, ValueError):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)

@@ -49,7 +49,11 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         if signals:
             os._exit(128 + signum)
         signals.append(signum)
-        reactor.callFromThread(running[0].cancel)
+        reactor.callFromThread(cancel)
+
+    def cancel() -> None:
+        for each in running:
+            each.cancel()
 
     def stop(value: Any) -> None:  # noqa: ANN401  the result, or a Failure
         result.append(value)
@@ -57,11 +61,9 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
     def start() -> None:
         running.append(defer.ensureDeferred(main(reactor)))
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, on_signal)
         running[0].addBoth(stop)
 
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    before = {signum: signal.signal(signum, on_signal) for signum in (signal.SIGINT, signal.SIGTERM)}
     reactor.callWhenRunning(start)
     try:
         reactor.run(installSignalHandlers=False)
@@ -69,9 +71,9 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         for signum, handler in before.items():
             signal.signal(signum, handler)
     value = result[0]
-    if signals:
-        raise KeyboardInterrupt if signals[0] == signal.SIGINT else TerminatedError(signals[0])
     if isinstance(value, Failure):
+        if signals:
+            raise KeyboardInterrupt if signals[0] == signal.SIGINT else TerminatedError(signals[0])
         value.raiseException()
-    outcome: T = value
+    outcome: T = value  # a signal that came too late to change anything changes nothing
     return outcome

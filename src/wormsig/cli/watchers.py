@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from wormsig.app.receive import Verdict
+from wormsig.app.receive_plan import Verdict
 from wormsig.ceremony import status as told
+from wormsig.cli.asking import Asker
+from wormsig.cli.console import yes_or_no
 from wormsig.cli.reviews import show_report
-from wormsig.errors import UsageError
 from wormsig.render.status import status_line, status_object
 
 if TYPE_CHECKING:
@@ -18,23 +17,26 @@ if TYPE_CHECKING:
     from wormsig.review.report import Report
 
 SCRIPT_HINT = "use -y in a script"
+VERIFY_HINT = "--verify on one side needs a person at a terminal on both"
 
 
 class _Watcher:
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._asker = Asker()
 
     def status(self, status: Status) -> None:
         """Show what happened."""
         if self._console.as_json:
             self._console.emit(status_object(status))
-            return
-        self._console.say(status_line(status))
+        elif not self._console.quiet:
+            with self._asker.speaking():
+                self._console.say(status_line(status))
 
-    def _compare(self, who: str, words: str) -> bool:
-        self._console.need_person("comparing the verifier", hint="both sides need a terminal with --verify")
-        self._console.warn(f"Verifier with {who}: {words}")
-        return click.confirm("Does the other side read the same words?", default=False, err=True)
+    async def _compare(self, who: str, words: str) -> bool:
+        self._console.need_person("comparing the verifier", hint=VERIFY_HINT)
+        shown = f"Verifier with {who}: {words}"
+        return await self._asker.confirm("Does the other side read the same words?", shown)
 
 
 class SendWatcher(_Watcher):
@@ -53,32 +55,37 @@ class SendWatcher(_Watcher):
         self._told_how = False
 
     def status(self, status: Status) -> None:
-        """Show what happened; the first code comes with what to do with it."""
-        if isinstance(status, told.CodeReady) and not self._console.as_json:
+        """Show what happened; the first code comes with what to do with it, and a code is shown with -q too."""
+        if not isinstance(status, told.CodeReady) or self._console.as_json:
+            super().status(status)
+            return
+        with self._asker.speaking():
             if not self._told_how:
                 self._console.say("Read each cosigner their code, by voice or in a chat you trust; they type")
                 self._console.say("`wormsig receive CODE`:\n")
                 self._told_how = True
-            super().status(status)
+            self._console.warn(status_line(status))
             if self._qr:
                 self._console.warn(_qr_code(status.code))
-            return
-        super().status(status)
 
-    def ask_broadcast(self, txid: str) -> bool:
+    async def ask_broadcast(self, txid: str) -> bool:
         """Ask once."""
-        return self._always_broadcast or self._console.ask(f"Broadcast {txid}?", hint="use -y, or --no-broadcast")
+        if self._always_broadcast or self._console.yes:
+            return True
+        self._console.need_person("broadcasting", hint="use -y, --broadcast or --no-broadcast")
+        return await self._asker.confirm(f"Broadcast {txid}?")
 
-    def ask_new_code(self, cosigner: str, burned: int) -> bool:
+    async def ask_new_code(self, cosigner: str, burned: int) -> bool:
         """Ask a person; a script never goes on after that many."""
         if self._console.yes or not self._console.has_person():
             return False
-        question = f"{burned} codes for {cosigner} were used up: somebody may be guessing. Make another, longer one?"
-        return click.confirm(question, default=False, err=True)
+        return await self._asker.confirm(
+            "Make another, longer one?", f"{burned} codes for {cosigner} were used up: somebody may be guessing."
+        )
 
-    def compare_verifier(self, cosigner: str, words: str) -> bool:
+    async def compare_verifier(self, cosigner: str, words: str) -> bool:
         """Ask a person."""
-        return self._compare(cosigner, words)
+        return await self._compare(cosigner, words)
 
 
 class ReceiveWatcher(_Watcher):
@@ -86,43 +93,35 @@ class ReceiveWatcher(_Watcher):
 
     Args:
         console: Where to.
-        reject: Decline with this reason, whatever the review says.
     """
-
-    def __init__(self, console: Console, *, reject: str | None) -> None:
-        super().__init__(console)
-        self._reject = reject
 
     def show_review(self, report: Report) -> None:
         """The review."""
-        show_report(self._console, report)
+        with self._asker.speaking():
+            show_report(self._console, report)
 
-    def decide(self, report: Report) -> Verdict:
+    async def decide(self, report: Report) -> Verdict:
         """Ask a person, or say yes with -y: `approve` refuses then when there is a warning."""
-        if self._reject is not None:
-            return Verdict(sign=False, reason=self._reject)
         if self._console.yes:
             return Verdict(sign=True, by="unattended")
-        if not self._console.has_person():
-            raise UsageError("signing needs an answer, and there is no terminal to ask on", hint=SCRIPT_HINT)
+        self._console.need_person("signing", hint=SCRIPT_HINT)
         count = len(report.warnings)
         note = f" The review has {count} warning{'s' if count > 1 else ''}." if count else ""
-        answer = click.prompt(
-            f"Sign?{note} [y]es / [n]o, with a reason",
-            default="n",
-            type=click.Choice(["y", "n"]),
-            show_choices=False,
-            show_default=False,
-            err=True,
-        )
-        if answer == "y":
-            return Verdict(sign=True)
-        reason = click.prompt("Reason (for the coordinator)", default="", show_default=False, err=True)
-        return Verdict(sign=False, reason=str(reason).strip())
+        question = f"Sign?{note} [y]es / [N]o, with a reason:"
+        while True:
+            word, _, reason = (await self._asker.ask(question)).partition(" ")
+            sign = yes_or_no(word)
+            if sign and not reason:
+                return Verdict(sign=True)
+            if sign is False:
+                break
+        if word and not reason.strip():
+            reason = await self._asker.ask("Reason, for the coordinator (or nothing):")
+        return Verdict(sign=False, reason=reason.strip())
 
-    def compare_verifier(self, words: str) -> bool:
+    async def compare_verifier(self, words: str) -> bool:
         """Ask a person."""
-        return self._compare("the coordinator", words)
+        return await self._compare("the coordinator", words)
 
 
 def _qr_code(code: str) -> str:

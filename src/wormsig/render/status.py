@@ -47,11 +47,14 @@ def status_object(status: told.Status) -> dict[str, Any]:
 def status_line(status: told.Status) -> str:
     """A status as one line or a few for a person, 80 columns where names allow."""
     match status:
-        case told.CodeReady() | told.CodeFailed() | told.PeerConnected() | told.PeerLost() | told.PeerProgress():
+        case (
+            told.CodeReady() | told.CodeFailed() | told.PeerConnected() | told.PeerLost() | told.PeerProgress()
+            | told.ConnectionNotice() | told.PsbtDelivered()
+        ):  # fmt: skip
             return _about_connection(status)
         case (
-            told.Joined() | told.PsbtReceived() | told.AnswerSent() | told.DeclineSent() | told.AnswerJudged()
-            | told.OutcomeSeen()
+            told.Joined() | told.PsbtReceived() | told.SignedBefore() | told.AnswerSent() | told.DeclineSent()
+            | told.AnswerJudged() | told.OutcomeSeen()
         ):  # fmt: skip
             return _about_us(status)
         case _:
@@ -62,7 +65,7 @@ def _of(cosigner: str, text: str) -> str:
     return f"  {sanitize(cosigner, 40):<12} {text}"
 
 
-def _about_connection(status: told.Status) -> str:
+def _about_connection(status: told.Status) -> str:  # noqa: PLR0911  one line per status
     match status:
         case told.CodeReady(cosigner=who, code=code, replaces=replaces):
             return _of(who, f"{'new code: ' if replaces else ''}{code}")
@@ -72,8 +75,12 @@ def _about_connection(status: told.Status) -> str:
             return _of(who, f"connected · verifier: {words}")
         case told.PeerLost(cosigner=who, why=why):
             return _of(who, f"lost: {sanitize(why, 300)}")
+        case told.PsbtDelivered(cosigner=who):
+            return _of(who, "has the PSBT")
         case told.PeerProgress(cosigner=who, state=state):
             return _of(who, _PROGRESS.get(state, sanitize(state, 40)))
+        case told.ConnectionNotice(cosigner=who, notice=notice):
+            return f"{notice}." if who is None else _of(who, notice)
     raise TypeError(status)
 
 
@@ -83,8 +90,6 @@ def _about_ceremony(status: told.Status) -> str:  # noqa: PLR0911  one line per 
             return f"Ceremony {ceremony[:6]}: {have} of {need} signatures."
         case told.SignedHere(signer=signer, have=have, need=need):
             return f"Signed with {sanitize(signer, 80)}: {have} of {need} signatures."
-        case told.PsbtDelivered(cosigner=who):
-            return _of(who, "has the PSBT")
         case told.SignaturesTaken():
             return _taken(status)
         case told.AnswerRefused(cosigner=who, problem=problem):
@@ -114,12 +119,14 @@ def _taken(status: told.SignaturesTaken) -> str:
     return "\n".join(lines)
 
 
-def _about_us(status: told.Status) -> str:
+def _about_us(status: told.Status) -> str:  # noqa: PLR0911  one line per status
     match status:
         case told.Joined(verifier=words):
             return f"connected · verifier: {words} (compare when asked to)"
         case told.PsbtReceived(ceremony=ceremony, size=size):
             return f"The PSBT is here ({size} bytes, ceremony {ceremony[:6]})."
+        case told.SignedBefore(ceremony=ceremony):
+            return f"Signed here before, in ceremony {ceremony[:6]}; the same signatures are sent again."
         case told.AnswerSent():
             return "Signed and sent; the coordinator has it. Waiting for the outcome …"
         case told.DeclineSent(reason=reason):

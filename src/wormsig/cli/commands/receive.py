@@ -12,6 +12,7 @@ from wormsig.app.home import Home
 from wormsig.app.loading import load_wallet
 from wormsig.app.nodes import agree, open_node
 from wormsig.app.plan import duration
+from wormsig.app.receive_plan import ReceivePlan, Reviewed
 from wormsig.app.signing import open_signer, review_psbt
 from wormsig.bitcoin.network import Network
 from wormsig.cli import options
@@ -23,7 +24,6 @@ from wormsig.wallet.registry import Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wormsig.app.receive import ReceivePlan, Reviewed
     from wormsig.app.settings import (
         PassphraseOptions,
         RelayOptions,
@@ -85,6 +85,8 @@ def command(
     wallet = load_wallet(wallet_options, home)
     network = wallet.network if wallet else wallet_options.network
     _check_person(order, code, console, network)
+    if relay.verify:
+        console.need_person("comparing the verifier", hint="--verify needs a terminal on both sides")
     node = open_node(rpc, network)
     if node is not None:
         network = agree(node, network).network
@@ -93,10 +95,7 @@ def command(
     signer = open_signer(order.signer, passphrases(passphrase), node) if order.signer else None
     if signer is not None and wallet is not None:
         signer.for_wallet(wallet)  # a key of another wallet is found before anybody is contacted
-    if code is None:
-        code = str(click.prompt("Enter wormhole code", err=True))
-
-    from wormsig.app.receive import ReceivePlan, Reviewed  # noqa: PLC0415  brings Twisted: half a second
+    code = _checked(code) if code is not None else _ask_code(console)
 
     def review(psbt: Psbt, wallet_id: str | None) -> Reviewed:
         named = wallet or _wallet_with(wallet_id, home)
@@ -119,11 +118,40 @@ def command(
     plan = ReceivePlan(
         review=review,
         signer=signer.for_wallet if signer else None,
+        reject=_printable(order.reject),
         expect_txid=order.expect_txid,
         network=network.value if network else None,
         save=save,
     )
     _run(plan, code=code, order=order, home=home, node=node, relay=relay, console=console)
+
+
+def _checked(code: str) -> str:
+    """A code as the other side writes it. Raises BadCodeError (exit 6) when it is none; nothing was sent."""
+    from wormsig.transport.codes import normalise  # noqa: PLC0415  its word list loads Twisted
+
+    return normalise(code)
+
+
+def _ask_code(console: Console) -> str:
+    """Ask until it is a code; a word that is in no list is asked about, because a wrong code is burned."""
+    from wormsig.transport.codes import misspelt  # noqa: PLC0415  same
+    from wormsig.transport.errors import BadCodeError  # noqa: PLC0415  same
+
+    while True:
+        try:
+            code = _checked(console.read_line("Enter wormhole code:"))
+        except BadCodeError as error:
+            console.warn(f"{error.message}: {error.hint}")
+            continue
+        wrong = [f"{word} (is it {near}?)" if near else word for word, near in misspelt(code)]
+        if not wrong or console.ask(f"Not in the list of words: {', '.join(wrong)}. Use the code as it is?"):
+            return code
+
+
+def _printable(reason: str | None) -> str | None:
+    """A reason as it can be sent: the command line may hold bytes that are no text."""
+    return None if reason is None else reason.encode("utf-8", "replace").decode()
 
 
 def _wallet_with(wallet_id: str | None, home: Home) -> Wallet | None:
@@ -178,7 +206,7 @@ def _run(
 
         async def ceremony(reactor: Any) -> CosignerState:  # noqa: ANN401  Twisted's reactor has no one type
             connector = await connector_for(reactor, relay, "cosigner")
-            watcher = ReceiveWatcher(console, reject=order.reject)
+            watcher = ReceiveWatcher(console)
             return await receive_with_code(
                 plan, code, connector=connector, journal=journal, node=node, watcher=watcher, time_limit=order.timeout
             )

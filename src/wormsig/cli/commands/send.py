@@ -15,18 +15,19 @@ from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.nodes import agree, open_node
 from wormsig.app.plan import cosigner_names, duration, threshold
+from wormsig.app.send_plan import SendPlan
 from wormsig.app.signing import OpenedSigner, ReviewedPsbt, open_signer, review_psbt, sign_reviewed
 from wormsig.cli import options
 from wormsig.cli.passphrase import passphrases
 from wormsig.cli.reviews import show_report
-from wormsig.errors import RefusedError, UsageError, WormsigError
+from wormsig.errors import RefusedError, UsageError
 from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wormsig.app.conversation import SendPlan
+    from wormsig.app.session import Session
     from wormsig.app.settings import (
         PassphraseOptions,
         RelayOptions,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         RpcOptions,
         WalletOptions,
     )
-    from wormsig.ceremony.coordinator import CoordinatorState
+    from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
     from wormsig.cli.console import Console
     from wormsig.node.client import Node
     from wormsig.psbt.model import Psbt
@@ -99,6 +100,9 @@ def command(
     if order.broadcast and node is None:
         raise UsageError("--broadcast needs a node", hint="use --rpc-url and --rpc-cookie")
     _check_person(order, node, console)
+    if relay.verify:
+        console.need_person("comparing the verifier", hint="--verify needs a terminal on both sides")
+    _check_codes(order.codes)
     if node is not None:
         agree(node, network)
     original = load_psbt(psbt)
@@ -136,6 +140,22 @@ def _check_person(order: _Whom, node: Node | None, console: Console) -> None:
         console.need_person("broadcasting", hint=f"{hint}, or say --broadcast or --no-broadcast")
 
 
+def _check_codes(codes: tuple[str, ...]) -> None:
+    """Refuse fixed codes that cannot work, before anybody signs.
+
+    Raises:
+        BadCodeError: One is not a code.
+        UsageError: Two share a number, so that their cosigners would meet each other.
+    """
+    if not codes:
+        return
+    from wormsig.transport.codes import normalise  # noqa: PLC0415  its word list loads Twisted
+
+    numbers = [normalise(code).partition("-")[0] for code in codes]
+    if len(set(numbers)) != len(numbers):
+        raise UsageError("two --code options share their number", hint="each cosigner needs a code of their own")
+
+
 def _own_share(
     reviewed: ReviewedPsbt, wallet: Wallet | None, signer: OpenedSigner | None, console: Console
 ) -> Psbt | None:
@@ -169,8 +189,6 @@ def _plan(
     relay: RelayOptions,
     allowed: frozenset[int],
 ) -> SendPlan:
-    from wormsig.app.conversation import SendPlan  # noqa: PLC0415  brings Twisted: not before the review is shown
-
     signer, signed = own
     held = signer.for_wallet(wallet).fingerprints if signer and wallet else None
     names = cosigner_names(wallet, order.to, order.cosigners, held)
@@ -211,28 +229,28 @@ def _run(
     from wormsig.cli.watchers import SendWatcher  # noqa: PLC0415
     from wormsig.journal.store import Journal  # noqa: PLC0415
 
+    started: list[Session[CoordinatorState, CoordinatorEvent]] = []
     with Journal(home.journal()) as journal:
-        session = begin(plan, journal)
 
-        async def ceremony(reactor: Any) -> CoordinatorState:  # noqa: ANN401  Twisted's reactor has no one type
+        async def ceremony(reactor: Any) -> None:  # noqa: ANN401  Twisted's reactor has no one type
             connector = await connector_for(reactor, relay, "coordinator")
+            started.append(begin(plan, journal))
             watcher = SendWatcher(console, qr=order.qr, always_broadcast=bool(order.broadcast))
-            return await Coordinator(plan, session, connector, node, watcher).run()
+            await Coordinator(plan, started[0], connector, node, watcher).run()
 
+        done = False
         try:
             run_on_reactor(ceremony)
-        except WormsigError:
-            _deliver(session.state, output, console, failed=True)
-            raise
-        _deliver(session.state, output, console, failed=False)
+            done = True
+        finally:  # whatever happened, Ctrl-C too: nothing that was signed is lost
+            if started:
+                _deliver(started[0].state, output, console, failed=not done)
 
 
 def _deliver(state: CoordinatorState, output: tuple[Path | None, bool], console: Console, *, failed: bool) -> None:
-    """Print the result, or write it: nothing that was signed is lost, however it ended."""
+    """Print the result, then write it: what was signed is told before anything else can go wrong."""
     path, force = output
     combined = codec.serialize(state.copy)
-    if path is not None:
-        write_file(path, combined, force=force)
     final = state.transaction
     broadcast = state.phase == "broadcast"
     if console.as_json:
@@ -250,3 +268,5 @@ def _deliver(state: CoordinatorState, output: tuple[Path | None, bool], console:
         console.result(final.txid if broadcast else final.serialize().hex())
     elif path is None:
         console.result(base64.b64encode(combined).decode())
+    if path is not None:
+        write_file(path, combined, force=force)
