@@ -24,9 +24,10 @@ from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
 from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, p2wsh_script
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.psbt import updater
-from wormsig.review.context import GapLimits
+from wormsig.review.context import GapLimits, ReviewContext
 from wormsig.review.findings import Code
 from wormsig.review.report import OutputKind
+from wormsig.review.review import review
 
 if TYPE_CHECKING:
     from conftest import Judge
@@ -104,9 +105,6 @@ def test_c2_a_hint_does_not_make_change_of_a_payment(judge: Judge, scene: Scene)
 
 
 def test_c2_without_a_wallet_nothing_is_change(judge: Judge, scene: Scene):
-    from wormsig.review.context import ReviewContext  # noqa: PLC0415
-    from wormsig.review.review import review  # noqa: PLC0415
-
     report = review(scene.psbt(), None, ReviewContext())
     assert [view.kind for view in report.outputs] == [OutputKind.PAYMENT, OutputKind.PAYMENT]
     assert not any(view.mine for view in report.inputs)

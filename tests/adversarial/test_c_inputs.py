@@ -1,0 +1,373 @@
+"""THREATS C5, C6, C7, C9, C20, C21, C22, C23: what a signature would cover, and by which key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.hostile import (
+    BTC,
+    MALLORY,
+    STRANGER,
+    Coin,
+    Out,
+    add_input,
+    edit_input,
+    edit_output,
+    previous_tx,
+    scene_of,
+)
+from wormsig.bitcoin.keys import KeyOrigin, parse_path
+from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, p2wsh_script
+from wormsig.errors import RefusedError
+from wormsig.psbt import finalizer, verify
+from wormsig.psbt.model import input_derivations, partial_sigs
+from wormsig.review.approve import Approved, approve
+from wormsig.review.findings import Code
+from wormsig.signers.secret import from_extended_key
+from wormsig.signers.software import SoftwareKey
+
+if TYPE_CHECKING:
+    from conftest import Judge
+    from support.hostile import Scene
+    from wormsig.psbt.model import Psbt
+
+ALL, NONE, SINGLE, ANYONE = 1, 2, 3, 0x80
+ALL_TYPES = ["wsh", "sh-wsh", "sh"]
+
+
+def u32(value: int) -> bytes:
+    return value.to_bytes(4, "little")
+
+
+# --- C5, C6
+
+
+@pytest.mark.parametrize(
+    "sighash", [NONE, SINGLE, ALL | ANYONE, NONE | ANYONE, SINGLE | ANYONE, 0, 4, 0x100, 0x0100_0001]
+)
+def test_c5_sighash_field(judge: Judge, scene: Scene, sighash: int):
+    judge.passes(edit_input(scene.psbt(), 0, {b"\x03": u32(ALL)}), quick=True)
+    judge.finds(edit_input(scene.psbt(), 0, {b"\x03": u32(sighash)}), Code.SIGHASH_FIELD)
+
+
+@pytest.mark.parametrize("script_type", ALL_TYPES)
+@pytest.mark.parametrize("sighash", [NONE, SINGLE, ALL | ANYONE])
+def test_c5_last_byte_of_a_signature(judge: Judge, script_type: str, sighash: int):
+    scene = judge.use(scene_of(script_type))
+    signed = scene.sign(scene.psbt(), "bob", sighash=sighash)
+    judge.finds(signed, Code.SIGHASH_SIGNATURE, quick=script_type != "wsh")
+    report = judge.report(signed)
+    assert not any(view.valid for view in report.signatures)
+    assert [view.signed for view in report.inputs] == [0, 0]
+
+
+def test_c5_allowed_by_a_person_for_the_named_type_only(judge: Judge, scene: Scene):
+    asked = edit_input(scene.psbt(), 0, {b"\x03": u32(ALL | ANYONE)})
+    signed = scene.sign(asked, "bob", inputs=[0], sighash=ALL | ANYONE)
+    allowed = frozenset({ALL | ANYONE})
+    judge.finds(signed, Code.SIGHASH_ALLOWED, allowed_sighash=allowed)
+    assert not judge.report(signed, allowed_sighash=allowed).errors
+    assert [view.signed for view in judge.report(signed, allowed_sighash=allowed).inputs] == [1, 0]
+    assert judge.report(signed, allowed_sighash=frozenset({NONE})).errors
+    assert judge.report(signed, allowed_sighash=allowed, unattended=True).errors
+    assert judge.inspect(signed, "--allow-sighash", "ALL|ANYONECANPAY")[0] == 0
+    assert not judge.signs(signed, "--allow-sighash", "ALL|ANYONECANPAY")
+
+
+@pytest.mark.parametrize("script_type", ALL_TYPES)
+def test_c6_single_without_an_output_is_never_allowed(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
+    outputs = [Out(2 * BTC - 2_000)]
+    asked = edit_input(scene.psbt(outputs=outputs), 1, {b"\x03": u32(SINGLE)})
+    judge.finds(asked, Code.SINGLE_WITHOUT_OUTPUT)
+    report = judge.report(asked, allowed_sighash=frozenset({SINGLE}))
+    assert Code.SINGLE_WITHOUT_OUTPUT in {finding.code for finding in report.errors}
+    # With an output at that index there is nothing wrong but the type itself.
+    fine = judge.report(edit_input(scene.psbt(), 1, {b"\x03": u32(SINGLE)}))
+    assert {finding.code for finding in fine.findings} == {Code.SIGHASH_FIELD}
+
+
+def test_c6_in_the_last_byte_of_a_signature(judge: Judge, scene: Scene):
+    signed = scene.sign(scene.psbt(outputs=[Out(2 * BTC - 2_000)]), "bob")
+    (pubkey, signature), *_ = partial_sigs(signed, 1).items()
+    lie = edit_input(signed, 1, {b"\x02" + pubkey: signature[:-1] + bytes((SINGLE,))})
+    judge.finds(lie, Code.SINGLE_WITHOUT_OUTPUT)
+    report = judge.report(lie, allowed_sighash=frozenset({SINGLE}))
+    assert Code.SINGLE_WITHOUT_OUTPUT in {finding.code for finding in report.errors}
+
+
+# --- C7
+
+
+def test_c7_witness_script_of_a_native_p2wsh_input(judge: Judge, scene: Scene):
+    _, script, _ = scene.lookalike((0, 0))
+    judge.finds(edit_input(scene.psbt(), 0, {b"\x05": script}), Code.SCRIPT_MISMATCH)
+
+
+def test_c7_redeem_script_of_a_p2sh_input(judge: Judge):
+    scene = judge.use(scene_of("sh"))
+    _, script, _ = scene.lookalike((0, 0))
+    judge.finds(edit_input(scene.psbt(), 0, {b"\x04": script}), Code.SCRIPT_MISMATCH)
+
+
+def test_c7_either_script_of_a_nested_input(judge: Judge):
+    scene = judge.use(scene_of("sh-wsh"))
+    _, script, _ = scene.lookalike((0, 0))
+    judge.finds(edit_input(scene.psbt(), 0, {b"\x05": script}), Code.SCRIPT_MISMATCH)
+    judge.finds(edit_input(scene.psbt(), 0, {b"\x04": p2wsh_script(script)}), Code.SCRIPT_MISMATCH)
+    both = {b"\x04": p2wsh_script(script), b"\x05": script}
+    judge.finds(edit_input(scene.psbt(), 0, both), Code.SCRIPT_MISMATCH)
+
+
+def test_c7_a_script_that_does_not_belong_there(judge: Judge, scene: Scene):
+    judge.finds(edit_input(scene.psbt(), 0, {b"\x04": b"\x51"}), Code.SCRIPT_MISMATCH)
+
+
+@pytest.mark.parametrize("script_type", ALL_TYPES)
+def test_c7_a_missing_script_warns(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
+    key = b"\x04" if script_type == "sh" else b"\x05"
+    report = judge.report(edit_input(scene.psbt(), 0, {key: None}))
+    assert [finding.code for finding in report.findings] == [Code.SCRIPT_MISSING]
+    assert report.vsize == judge.report(scene.psbt()).vsize
+
+
+def test_c7_scripts_of_an_input_that_is_not_ours(judge: Judge, scene: Scene):
+    foreign = add_input(scene.psbt(), previous_tx(p2sh_script(b"\x51"), BTC), {b"\x04": b"\x52"})
+    judge.finds(foreign, Code.SCRIPT_MISMATCH)
+
+
+def test_c7_scripts_of_an_output(judge: Judge, scene: Scene):
+    judge.finds(edit_output(scene.psbt(), 0, {b"\x01": b"\x51"}), Code.OUTPUT_SCRIPT_MISMATCH)
+
+
+# --- C9
+
+
+def test_c9_foreign_inputs_are_counted_and_named(judge: Judge, scene: Scene):
+    foreign = add_input(scene.psbt(), previous_tx(STRANGER, BTC))
+    finding = judge.finds(foreign, Code.FOREIGN_INPUTS, max_fee_rate=None)
+    assert finding.message == "1 of 3 inputs is not the wallet's: 2"
+    assert [view.mine for view in judge.report(foreign).inputs] == [True, True, False]
+
+
+def test_c9_nothing_of_the_wallet(judge: Judge, scene: Scene):
+    other = scene_of(salt="others").psbt()
+    assert judge.finds(other, Code.FOREIGN_INPUTS, quick=True).message == "no input is the wallet's"
+    report = judge.report(other)
+    with pytest.raises(RefusedError, match="no input"):
+        approve(other, report, scene.wallet, by="person")
+
+
+# --- C20
+
+
+def test_c20_the_signer_signs_the_very_object_that_was_reviewed(judge: Judge, scene: Scene):
+    psbt = scene.psbt()
+    report = judge.report(psbt)
+    other = scene.psbt(outputs=[Out(2 * BTC - 2_000)])
+    with pytest.raises(RefusedError, match="C20"):
+        approve(other, report, scene.wallet, by="person")
+    with pytest.raises(RefusedError, match="C20"):
+        approve(psbt, report, scene_of(salt="others").wallet, by="person")
+    approved = approve(psbt, report, scene.wallet, by="person")
+    assert approved.psbt is psbt
+    assert approved.psbt_sha256 == report.psbt_sha256
+    psbt.outputs[0][b"\xfc\x01x\x00"] = b"changed behind everybody's back"  # type: ignore[index]
+    signer = SoftwareKey(
+        from_extended_key(scene.people[0].master.text(), scene.wallet.network), scene.wallet, label="a"
+    )
+    with pytest.raises(RefusedError, match="C20"):
+        signer.sign(approved)
+
+
+def test_c20_nobody_else_makes_an_approval(judge: Judge, scene: Scene):
+    psbt = scene.psbt()
+    approved = approve(psbt, judge.report(psbt), scene.wallet, by="person")
+    with pytest.raises((TypeError, ValueError)):
+        replace(approved, inputs=frozenset({5}))
+    with pytest.raises(TypeError):
+        Approved(psbt, approved.report, scene.wallet, approved.psbt_sha256, frozenset(), "person", object())
+
+
+# --- C21
+
+
+def _derivations(psbt: Psbt, index: int) -> dict[bytes, bytes]:
+    return {b"\x06" + key: origin.encode() for key, origin in input_derivations(psbt, index).items()}
+
+
+def test_c21_a_path_that_is_not_the_wallets(judge: Judge, scene: Scene):
+    honest = scene.psbt()
+    key, origin = next(iter(_derivations(honest, 0).items()))
+    finding = judge.finds(edit_input(honest, 0, {key: origin[:-4] + u32(7)}), Code.WRONG_KEY_ORIGIN)
+    assert "0/7" in finding.details[0]
+    judge.finds(edit_input(honest, 0, {key: bytes(4) + origin[4:]}), Code.WRONG_KEY_ORIGIN)
+    judge.finds(edit_input(honest, 0, {key: origin[:4]}), Code.WRONG_KEY_ORIGIN)
+
+
+def test_c21_two_keys_under_each_others_names(judge: Judge, scene: Scene):
+    honest = scene.psbt()
+    (first, one), (second, two), *_ = _derivations(honest, 0).items()
+    judge.finds(edit_input(honest, 0, {first: two, second: one}), Code.WRONG_KEY_ORIGIN)
+
+
+def test_c21_a_key_of_ours_that_is_not_in_the_script(judge: Judge, scene: Scene):
+    alice = scene.people[0]
+    path = parse_path("84h/1h/0h/0/0")
+    private = alice.master.derive(path).neuter().pubkey
+    extra = {b"\x06" + private: KeyOrigin(alice.master.fingerprint, path).encode()}
+    judge.finds(edit_input(scene.psbt(), 0, extra), Code.WRONG_KEY_ORIGIN)
+
+
+def test_c21_our_key_at_a_branch_that_the_wallet_does_not_have(judge: Judge, scene: Scene):
+    keys = {}
+    for person in scene.people:
+        path = (*person.key().origin.path, 9, 4)
+        keys[person.master.derive(path).neuter().pubkey] = KeyOrigin(person.master.fingerprint, path).encode()
+    script = multisig_script(2, tuple(sorted(keys)))
+    fields = {b"\x05": script, **{b"\x06" + key: origin for key, origin in keys.items()}}
+    psbt = add_input(scene.psbt(), previous_tx(p2wsh_script(script), BTC), fields)
+    finding = judge.finds(psbt, Code.KEY_OUT_OF_PLACE)
+    assert "9/4" in finding.message
+    judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT)
+
+
+def test_c21_our_keys_from_two_indices_in_one_script(judge: Judge, scene: Scene):
+    first, second = scene.deriver.script(0, 5), scene.deriver.script(0, 6)
+    mixed = [*list(first.origins)[:1], *list(second.origins)[1:]]
+    script = multisig_script(2, tuple(sorted(mixed)))
+    origins = {**first.origins, **second.origins}
+    fields = {b"\x05": script, **{b"\x06" + key: origins[key].encode() for key in mixed}}
+    judge.finds(add_input(scene.psbt(), previous_tx(p2wsh_script(script), BTC), fields), Code.KEY_OUT_OF_PLACE)
+
+
+# --- C22
+
+
+@pytest.mark.parametrize("script_type", ALL_TYPES)
+def test_c22_a_signature_over_something_else(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
+    other = scene.sign(scene.psbt(fee=9_999), "bob")
+    (pubkey, signature), *_ = partial_sigs(other, 0).items()
+    lie = edit_input(scene.psbt(), 0, {b"\x02" + pubkey: signature})
+    judge.finds(lie, Code.BAD_SIGNATURE)
+    (view,) = judge.report(lie).signatures
+    assert (view.valid, view.name) == (False, "bob")
+    assert judge.report(lie).inputs[0].signed == 0
+
+
+def test_c22_a_signature_that_verifies_is_counted_by_name(judge: Judge, scene: Scene):
+    signed = scene.sign(scene.psbt(), "bob")
+    judge.passes(signed)
+    report = judge.report(signed)
+    assert [(view.name, view.valid) for view in report.signatures] == [("bob", True), ("bob", True)]
+    assert not report.complete
+    assert judge.report(scene.sign(signed, "carol")).complete
+
+
+def test_c22_high_s(judge: Judge, scene: Scene):
+    signed = scene.sign(scene.psbt(), "bob")
+    (pubkey, signature), *_ = partial_sigs(signed, 0).items()
+    judge.finds(edit_input(signed, 0, {b"\x02" + pubkey: _high_s(signature)}), Code.BAD_SIGNATURE)
+
+
+def _high_s(signature: bytes) -> bytes:
+    order = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+    r = signature[4 : 4 + signature[3]]
+    s = int.from_bytes(signature[4 + len(r) + 2 : -1], "big")
+    high = (order - s).to_bytes(33, "big")
+    body = b"\x02" + bytes((len(r),)) + r + b"\x02\x21" + high
+    return b"\x30" + bytes((len(body),)) + body + signature[-1:]
+
+
+def test_c22_a_key_that_is_not_in_the_script(judge: Judge, scene: Scene):
+    signed = scene.sign(scene.psbt(), "bob")
+    (_, signature), *_ = partial_sigs(signed, 0).items()
+    stray = MALLORY.master.neuter().pubkey
+    judge.finds(edit_input(signed, 0, {b"\x02" + stray: signature}), Code.BAD_SIGNATURE)
+
+
+@pytest.mark.parametrize("script_type", ALL_TYPES)
+def test_c22_final_scripts_that_do_not_verify(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
+    final = finalizer.finalize(verify.verify(scene.sign(scene.psbt(), "bob", "carol")))
+    assert judge.report(final).findings == ()
+    assert judge.report(final).complete
+    key = b"\x07" if script_type == "sh" else b"\x08"
+    value = bytearray(final.inputs[0][key])
+    value[20] ^= 1
+    lie = edit_input(final, 0, {key: bytes(value)})
+    judge.finds(lie, Code.BAD_FINAL)
+    assert not judge.report(lie).complete
+    assert [view.satisfied for view in judge.report(lie).inputs] == [False, True]
+
+
+def test_c22_finals_that_nobody_can_check_warn(judge: Judge, scene: Scene):
+    odd = p2wsh_script(b"\x51")
+    psbt = add_input(scene.psbt(), previous_tx(odd, BTC), {b"\x08": b"\x01\x01\x51"})
+    judge.finds(psbt, Code.FINAL_NOT_CHECKED, quick=True)
+    assert not judge.report(psbt).inputs[2].satisfied
+
+
+def test_c22_a_signature_on_an_input_that_cannot_be_checked(judge: Judge, scene: Scene):
+    signed = scene.sign(scene.psbt(), "bob")
+    (pubkey, signature), *_ = partial_sigs(signed, 0).items()
+    blind = edit_input(signed, 0, {b"\x05": None, b"\x02" + pubkey: signature})
+    judge.finds(blind, Code.SIGNATURE_NOT_CHECKED)
+    assert judge.report(blind).inputs[0].signed == 0
+
+
+# --- C23
+
+
+def test_c23_a_private_coin_of_ours_slipped_in(judge: Judge, scene: Scene):
+    alice = scene.people[0]
+    path = parse_path("84h/1h/0h/0/0")
+    pubkey = alice.master.derive(path).neuter().pubkey
+    fields = {b"\x06" + pubkey: KeyOrigin(alice.master.fingerprint, path).encode()}
+    psbt = add_input(scene.psbt(), previous_tx(p2wpkh_script(pubkey), BTC), fields)
+    finding = judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT)
+    assert "alice's key" in finding.message
+    judge.finds(psbt, Code.FOREIGN_INPUTS)
+    # A stranger's coin of the same form names nobody and only warns.
+    stranger = add_input(scene.psbt(), previous_tx(p2wpkh_script(MALLORY.master.neuter().pubkey), BTC))
+    assert not any(found.code is Code.OUR_KEY_IN_FOREIGN_INPUT for found in judge.report(stranger).findings)
+
+
+def test_c23_taproot_key_origins_are_read_too(judge: Judge, scene: Scene):
+    alice = scene.people[0]
+    path = parse_path("86h/1h/0h/0/0")
+    xonly = alice.master.derive(path).neuter().pubkey[1:]
+    fields = {b"\x16" + xonly: b"\x00" + KeyOrigin(alice.master.fingerprint, path).encode()}
+    psbt = add_input(scene.psbt(), previous_tx(b"\x51\x20" + xonly, BTC), fields)
+    judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT)
+
+
+def test_c23_our_key_in_a_script_without_key_origins(judge: Judge, scene: Scene):
+    _, script, _ = scene.lookalike((0, 3))
+    psbt = add_input(scene.psbt(), previous_tx(p2wsh_script(script), BTC), {b"\x05": script})
+    judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT, quick=True)
+
+
+def test_c23_a_coin_of_another_wallet_of_ours(judge: Judge, scene: Scene):
+    other = scene_of(salt="others")
+    coin = other.deriver.script(0, 2)
+    psbt = add_input(scene.psbt(), previous_tx(coin.script_pubkey, 1_000))
+    assert not judge.report(psbt).errors
+    wallet = replace(other.wallet, name="savings")
+    assert "savings" in judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT, other_wallets=(wallet,)).message
+
+
+def test_c23_only_the_wallets_inputs_are_approved(judge: Judge, scene: Scene):
+    psbt = add_input(scene.psbt(), previous_tx(STRANGER, 1_000))
+    approved = approve(psbt, judge.report(psbt), scene.wallet, by="person")
+    assert approved.inputs == {0, 1}
+
+
+def test_c_signatures_do_not_change_what_is_proven(judge: Judge, scene: Scene):
+    psbt = scene.psbt([Coin(), Coin(index=1), Coin(branch=1, index=4)])
+    assert [view.path for view in judge.report(scene.sign(psbt, "alice", "bob")).inputs] == ["0/0", "0/1", "1/4"]
