@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def open_node(options: RpcOptions, network: Network | None = None) -> Node | None:
     """The node that the options name; None when they name none. Nothing is asked yet.
 
-    A URL alone takes bitcoind's own cookie file for the network, and a login alone bitcoind's own port; on regtest
-    neither is guessed.
+    A URL alone takes bitcoind's own cookie file for the network, and a login alone bitcoind's own port; on regtest,
+    or without a network, neither is guessed.
 
     Args:
         options: What was typed, or set in the environment.
@@ -28,7 +28,8 @@ def open_node(options: RpcOptions, network: Network | None = None) -> Node | Non
         UsageError: The options contradict each other or cannot work.
     """
     login = options.cookie is not None or options.user is not None or options.password_file is not None
-    if options.url is None and not login:
+    guess = network is not None and network is not Network.REGTEST
+    if not options.url and not (login and guess):
         return None
     # A command without a node does not pay for these imports.
     from wormsig.node.client import Node  # noqa: PLC0415
@@ -37,7 +38,7 @@ def open_node(options: RpcOptions, network: Network | None = None) -> Node | Non
     return Node(
         NodeSettings(
             url=options.url or _default_url(network),
-            cookie=options.cookie if login else _default_cookie(network),
+            cookie=_default_cookie(network) if guess and not login else options.cookie,
             user=options.user,
             password_file=options.password_file,
             wallet=options.wallet,
@@ -88,17 +89,15 @@ def agree(node: Node, network: Network | None) -> ChainState:
 def _default_url(network: Network | None) -> str:
     from bitcoin_core_rpc import rpc_port_from_chain  # noqa: PLC0415  as in `open_node`
 
-    if network is None or network is Network.REGTEST:
-        raise UsageError("a login for the node is given, but not where it is", hint="give --rpc-url")
+    assert network is not None  # noqa: S101  `open_node` guesses on known networks only
     return f"http://127.0.0.1:{rpc_port_from_chain(network.core_name)}"
 
 
 def _default_cookie(network: Network | None) -> Path | None:
     from bitcoin_core_rpc import BtcRpcValueError, cookie_path_from_chain  # noqa: PLC0415  as in `open_node`
 
-    if network is None or network is Network.REGTEST:
-        return None
+    assert network is not None  # noqa: S101  same
     try:
         return cookie_path_from_chain(network.core_name)
-    except BtcRpcValueError:
+    except BtcRpcValueError:  # there is no home folder to look in
         return None

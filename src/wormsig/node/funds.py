@@ -152,7 +152,6 @@ class WatchWallet:
             "add_inputs": not coins,
             "fee_rate": _three_decimals(fee_rate),
             "changeAddress": change_address,
-            "includeWatching": True,
             "replaceable": True,
             "subtractFeeFromOutputs": list(subtract_fee),
         }

@@ -108,7 +108,7 @@ class RegtestNode:
                 return
             words = self._last_words()
             if attempt == _ATTEMPTS or "bind" not in words.lower():
-                raise NodeError(f"bitcoind did not start: {words}", hint=f"its log is {self.datadir}/regtest/debug.log")
+                raise NodeError(f"bitcoind did not start: {words}", hint=f"try {self.binary} by hand")
 
     def _arguments(self) -> list[str]:
         return [
