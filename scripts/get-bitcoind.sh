@@ -1,9 +1,7 @@
 #!/bin/sh
 # get-bitcoind.sh - fetch a private bitcoind (Debian sid's bitcoin-knots) for tests and demos.
 #
-# Usage: get-bitcoind.sh [--if-needed] [--dest DIR] [--update] [--arch ARCH] [--quiet]
-#
-# --if-needed   do nothing when $BITCOIND or a bitcoind on PATH is there
+# Usage: get-bitcoind.sh [--dest DIR] [--update] [--arch ARCH] [--quiet]
 #
 # Needs: Debian or a derivative with apt, dpkg-deb and debian-archive-keyring. No root; nothing is
 # installed system-wide. Result: DIR/bin/bitcoind and DIR/bin/bitcoin-cli (default DIR:
@@ -23,7 +21,7 @@ PATH=$PATH:/usr/sbin:/sbin
 pkg=bitcoin-knots
 suite=${WORMSIG_BITCOIND_SUITE:-sid}
 dest=${WORMSIG_BITCOIND_DIR:-}
-update=0 quiet=0 needed=1 arch=
+update=0 quiet=0 arch=
 die() { printf 'get-bitcoind: %s\n' "$*" >&2; exit 1; }
 say() { [ "$quiet" = 1 ] || printf 'get-bitcoind: %s\n' "$*" >&2; }
 while [ $# -gt 0 ]; do
@@ -31,19 +29,12 @@ while [ $# -gt 0 ]; do
     --dest) [ $# -ge 2 ] || die "--dest needs a directory"; dest=$2; shift ;;
     --arch) [ $# -ge 2 ] || die "--arch needs a name"; arch=$2; shift ;;
     --update) update=1 ;;
-    --if-needed) needed=0 ;;
     --quiet) quiet=1 ;;
-    -h|--help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) die "unknown argument: $1" ;;
   esac
   shift
 done
-
-if [ "$needed" = 0 ]; then             # the order in which wormsig itself looks
-  own=$(command -v "${BITCOIND:-bitcoind}" 2>/dev/null) || own=
-  [ -n "$own" ] || [ -z "${BITCOIND:-}" ] || die "BITCOIND names $BITCOIND, which cannot be run"
-  if [ -n "$own" ]; then "$own" -version | sed -n 1p; printf '%s\n' "$own"; exit 0; fi
-fi
 [ -n "$dest" ] || dest=${XDG_CACHE_HOME:-${HOME:?HOME is not set, use --dest}/.cache}/wormsig/bitcoind
 
 finish() {  # print the version and the path; fails if the binary does not start
