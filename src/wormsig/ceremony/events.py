@@ -1,4 +1,7 @@
-"""What the two machines' events share: how they are kept, and how an impossible one is refused."""
+"""What the two machines' events share: how they are kept, and how an impossible one is refused.
+
+What an event means stands in the machines' own files; where events are kept, in `journal`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,35 @@ from wormsig.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DAMAGED = "it is damaged, or was written by a newer version; wallets, keys and PSBT files are untouched"
+"""Hint for a journal that cannot be replayed."""
+
 
 class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
-    """Something that happened, in the past tense. Kept for ever; a field may be added with a default, never renamed."""
+    """Something that happened, in the past tense. Kept for ever; a field may be added with a default, never renamed.
+
+    Texts are made encodable at once: a lone surrogate (from a node's JSON, or typed on a terminal) becomes `?`, so
+    that the state before the journal is the state after it.
+    """
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, str):
+                clean: object = _encodable(value)
+            elif isinstance(value, tuple) and value and isinstance(value[0], str):
+                clean = tuple(_encodable(text) for text in value)
+            else:
+                continue
+            if clean != value:
+                msgspec.structs.force_setattr(self, name, clean)
 
 
-class HeldSignature(msgspec.Struct, frozen=True, array_like=True):
+def _encodable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+class HeldSignature(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A partial signature that verified on our own copy.
 
     Attributes:
@@ -42,20 +68,40 @@ def step(table: Mapping[tuple[S, type[Event]], S], state: S, event: Event, what:
         event: What happened.
         what: The machine's name, for the message.
 
+    Returns:
+        The state after it.
+
     Raises:
         StorageError: The table has no such step: the journal is damaged, or from a newer version.
     """
     try:
         return table[state, type(event)]
     except KeyError:
-        raise StorageError(
-            f"the journal has {type(event).__name__} where the {what} was {state}",
-            hint="the journal is damaged or was written by a newer version; the PSBT files are untouched",
-        ) from None
+        raise impossible(event, f"the {what} was {state}") from None
+
+
+def impossible(event: Event, why: str) -> StorageError:
+    """The error of an event that cannot have happened.
+
+    Args:
+        event: The event.
+        why: What stands against it.
+
+    Returns:
+        The error, to be raised.
+    """
+    return StorageError(f"the journal has {type(event).__name__}, but {why}", hint=DAMAGED)
 
 
 def encode_event(event: Event) -> tuple[str, bytes]:
-    """An event's type and its JSON body, as the journal keeps it."""
+    """Write an event as the journal keeps it.
+
+    Args:
+        event: An event of either machine.
+
+    Returns:
+        Its type, and its JSON body (which repeats the type).
+    """
     return str(type(event).__struct_config__.tag), msgspec.json.encode(event)
 
 
@@ -66,13 +112,13 @@ def decode_event(body: bytes, union: Any) -> Any:  # noqa: ANN401  the machine's
         body: What `encode_event` gave.
         union: The machine's union of event types.
 
+    Returns:
+        The event, of one of the union's types.
+
     Raises:
         StorageError: Not an event of this machine.
     """
     try:
         return msgspec.json.decode(body, type=union)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise StorageError(
-            "the journal holds an event that this version cannot read",
-            hint="it is damaged or was written by a newer version",
-        ) from error
+        raise StorageError("the journal holds an event that this version cannot read", hint=DAMAGED) from error

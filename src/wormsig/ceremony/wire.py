@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
     from wormsig.ceremony.messages import Letter
 
-# Lengths that a message may have on the wire. The last one holds a chunk of 256 KiB in base64 (349,528) with its frame.
-BUCKETS = (512, 2048, 8192, 32_768, 131_072, 352 * 1024)
+# Lengths that a message has on the wire: coarse where most PSBTs are, then four to the octave, so that padding costs a
+# quarter at most. The last one holds a chunk of 256 KiB in base64 (349,528) with its frame.
+BUCKETS = (
+    512, 2048, 8192, 16384, 24576, 32768,
+    40960, 49152, 57344, 65536, 81920, 98304, 114688, 131072, 163840, 196608, 229376, 262144, 311296, 360448,
+)  # fmt: skip
 MAX_PADDED = BUCKETS[-1]
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -1,0 +1,192 @@
+"""The state of a cosigner's side, and every transition of it.
+
+`PHASES` holds them all; docs/state-machines.md is drawn from it. What is to be done in a state, and which event an
+answer makes, stands in `cosigner`.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wormsig.ceremony.cosigner_events import (
+    Answered,
+    Approved,
+    CosignerEvent,
+    Declined,
+    DeclineTold,
+    Judged,
+    OutcomeReceived,
+    Received,
+    Reviewed,
+    Signed,
+)
+from wormsig.ceremony.events import Event, impossible, step
+from wormsig.errors import StorageError, WormsigError
+from wormsig.psbt import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Phase(enum.StrEnum):
+    """Where the cosigner's side of a ceremony stands."""
+
+    NEW = "new"
+    RECEIVED = "received"
+    REVIEWED = "reviewed"
+    APPROVED = "approved"
+    SIGNED = "signed"
+    ANSWERED = "answered"
+    DECLINED = "declined"
+    DECLINE_TOLD = "decline-told"
+    OVER = "over"
+
+
+# The same ceremony may come again over a new code: who declined, and whose coordinator failed, may think again; who has
+# signed sends the same signature. Who has answered stays so, whatever happens afterwards.
+PHASES: dict[tuple[Phase, type[Event]], Phase] = {
+    (Phase.NEW, Received): Phase.RECEIVED,
+    **{
+        (phase, Reviewed): Phase.REVIEWED
+        for phase in (
+            Phase.RECEIVED, Phase.REVIEWED, Phase.APPROVED, Phase.DECLINED, Phase.DECLINE_TOLD, Phase.OVER,
+        )
+    },
+    (Phase.REVIEWED, Approved): Phase.APPROVED,
+    (Phase.APPROVED, Signed): Phase.SIGNED,
+    **{
+        (phase, Answered): Phase.ANSWERED
+        for phase in (Phase.SIGNED, Phase.ANSWERED, Phase.DECLINED, Phase.DECLINE_TOLD, Phase.OVER)
+    },
+    (Phase.ANSWERED, Judged): Phase.ANSWERED,
+    **{
+        (phase, Declined): Phase.DECLINED
+        for phase in Phase if phase not in (Phase.NEW, Phase.ANSWERED)
+    },
+    (Phase.ANSWERED, Declined): Phase.ANSWERED,
+    (Phase.DECLINED, DeclineTold): Phase.DECLINE_TOLD,
+    (Phase.ANSWERED, DeclineTold): Phase.ANSWERED,
+    # The coordinator may end it at any time: the threshold was reached without us, or it gave up.
+    **{(phase, OutcomeReceived): Phase.OVER for phase in Phase if phase is not Phase.NEW},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CosignerState:
+    """Everything a cosigner's side knows, rebuilt from the journal by `replay`.
+
+    Attributes:
+        phase: Where it stands.
+        received: The first event; None before it.
+        reviewed_sha256: Hash of the PSBT that was reviewed last.
+        approved_sha256: Hash of the PSBT that was approved last.
+        signed: What the signer gave, ready to be sent.
+        judged: What the coordinator says it took, at last.
+        judgements: How often it has said so.
+        outcome: How it ended.
+        reason: Why it was declined.
+    """
+
+    phase: Phase = Phase.NEW
+    received: Received | None = None
+    reviewed_sha256: str = ""
+    approved_sha256: str = ""
+    signed: bytes | None = None
+    judged: Judged | None = None
+    judgements: int = 0
+    outcome: OutcomeReceived | None = None
+    reason: str = ""
+
+    @property
+    def start(self) -> Received:
+        """The first event, once there is one."""
+        assert self.received is not None  # noqa: S101  every state after the first event has one
+        return self.received
+
+
+def evolve(state: CosignerState, event: CosignerEvent) -> CosignerState:
+    """The state after an event.
+
+    Args:
+        state: The state before.
+        event: What happened.
+
+    Returns:
+        The state after it; the one before is as it was.
+
+    Raises:
+        StorageError: An event that cannot happen in this state, or whose content cannot be (a damaged journal).
+    """
+    try:
+        return _evolved(replace(state, phase=step(PHASES, state.phase, event, "cosigner's side")), event)
+    except StorageError:
+        raise
+    except WormsigError as error:
+        raise impossible(event, f"its content cannot be: {error.message}") from error
+
+
+def _evolved(state: CosignerState, event: CosignerEvent) -> CosignerState:
+    _check(state, event)
+    match event:
+        case Received():
+            return replace(state, received=event)
+        case Reviewed():
+            return replace(state, reviewed_sha256=event.psbt_sha256, approved_sha256="", outcome=None)
+        case Approved():
+            return replace(state, approved_sha256=event.psbt_sha256)
+        case Declined():
+            return replace(state, reason=event.reason)
+        case Signed():
+            return replace(state, signed=event.psbt)
+        case _:
+            return _after_signing(state, event)
+
+
+def _after_signing(state: CosignerState, event: CosignerEvent) -> CosignerState:
+    match event:
+        case Answered():
+            return replace(state, outcome=None)
+        case Judged():
+            return replace(state, judged=event, judgements=state.judgements + 1)
+        case OutcomeReceived():
+            return replace(state, outcome=event)
+        case _:
+            return state
+
+
+def _check(state: CosignerState, event: CosignerEvent) -> None:
+    """Refuse an event whose content cannot be.
+
+    Raises:
+        StorageError: It does not fit what was there before.
+        WormsigError: Its PSBT is none.
+    """
+    if isinstance(event, Received) and hashlib.sha256(event.psbt).hexdigest() != event.psbt_sha256:
+        raise impossible(event, "its PSBT is not the one that arrived")
+    if isinstance(event, Received | Signed):
+        codec.parse(event.psbt)
+    if isinstance(event, Approved) and event.psbt_sha256 != state.reviewed_sha256:
+        raise impossible(event, "another PSBT was reviewed")
+    if isinstance(event, Answered) and state.signed is None:
+        raise impossible(event, "nothing was signed")
+
+
+def replay(events: Iterable[CosignerEvent]) -> CosignerState:
+    """The state after all events of a journal.
+
+    Args:
+        events: In their order.
+
+    Returns:
+        The state.
+
+    Raises:
+        StorageError: A journal that cannot be.
+    """
+    state = CosignerState()
+    for event in events:
+        state = evolve(state, event)
+    return state
