@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from wormsig.bitcoin.script import ScriptType, classify, parse_pushes, push
@@ -83,11 +82,6 @@ class _Opened:
     signatures: tuple[bytes, ...]
     keys: tuple[bytes, ...]
 
-    @property
-    def spare(self) -> int:
-        """How many keys go without a signature."""
-        return len(self.keys) - len(self.signatures)
-
 
 def final_of(psbt: Psbt, index: int) -> FinalScripts | None:
     """The final scripts of an input; None when it is not final."""
@@ -158,9 +152,6 @@ def _classed(psbt: Psbt, index: int, final: FinalScripts) -> _Opened | FinalStat
 def match(psbt: Psbt, finals: Mapping[int, FinalScripts], allowed: frozenset[int] = ALL_ONLY) -> tuple[FinalCheck, ...]:
     """Take finals apart and verify them against a PSBT's own transaction, scripts and amounts.
 
-    CHECKMULTISIG wants signatures in the order of their keys, and does not say which key each is for: each is tried
-    against the keys that are left for its place, all inputs at once.
-
     Args:
         psbt: The PSBT that counts.
         finals: Input -> final scripts, from anywhere.
@@ -180,34 +171,37 @@ def match(psbt: Psbt, finals: Mapping[int, FinalScripts], allowed: frozenset[int
         if isinstance(state, FinalState):
             checks.append(FinalCheck(index, state))
             continue
-        here = [found[index, place] for place in range(len(state.signatures))]
-        places = [place for place, check in here if check.valid]
-        good = len(places) == len(here) and all(low < high for low, high in pairwise(places))
-        signatures = tuple([check for _, check in here])
-        checks.append(FinalCheck(index, FinalState.VALID if good else FinalState.INVALID, signatures))
+        here = found[index]
+        good = len(here) == len(state.signatures) and all(check.valid for check in here)
+        checks.append(FinalCheck(index, FinalState.VALID if good else FinalState.INVALID, tuple(here)))
     return tuple(checks)
 
 
-def _find_keys(
-    psbt: Psbt, opened: Mapping[int, _Opened], allowed: frozenset[int]
-) -> dict[tuple[int, int], tuple[int, SignatureCheck]]:
-    """Input and place in the script -> which key the signature there verifies under, and the check that says so."""
-    found: dict[tuple[int, int], tuple[int, SignatureCheck]] = {}
+def _find_keys(psbt: Psbt, opened: Mapping[int, _Opened], allowed: frozenset[int]) -> dict[int, list[SignatureCheck]]:
+    """The signatures of each final with their keys, up to the first that fits none.
+
+    As OP_CHECKMULTISIG goes: each signature against the next key, until too few keys are left; all inputs at once.
+    """
+    found: dict[int, list[SignatureCheck]] = {index: [] for index in opened}
     proven = {index: final.scripts for index, final in opened.items()}
-    left = [(index, place) for index, final in opened.items() for place in range(len(final.signatures))]
-    skip = 0
+    left = list(opened)
+    key = 0
     while left:
-        tries = [(index, opened[index].keys[place + skip], opened[index].signatures[place]) for index, place in left]
+        tries = [(index, opened[index].keys[key], opened[index].signatures[len(found[index])]) for index in left]
+        key += 1
         again = []
-        for spot, check in zip(left, judge(psbt, tries, allowed, proven), strict=True):
-            index, place = spot
+        for index, check in zip(left, judge(psbt, tries, allowed, proven), strict=True):
+            final, here = opened[index], found[index]
             if check.problem is not SignatureProblem.INVALID:
-                found[spot] = (place + skip, check)
-            elif skip < opened[index].spare:
-                again.append(spot)
+                here.append(check)
+            wanted = len(final.signatures) - len(here)
+            if not wanted or check.problem not in {None, SignatureProblem.INVALID}:
+                continue
+            if wanted <= len(final.keys) - key:
+                again.append(index)
             else:
-                found[spot] = (-1, SignatureCheck(index, b"", check.signature, check.problem))
-        left, skip = again, skip + 1
+                here.append(SignatureCheck(index, b"", final.signatures[len(here)], SignatureProblem.INVALID))
+        left = again
     return found
 
 

@@ -62,13 +62,6 @@ def no_keydata(key: bytes, _value: bytes) -> str | None:
     return None if len(key) == 1 else _NO_KEYDATA
 
 
-def nonempty(key: bytes, value: bytes) -> str | None:
-    """The key is its type alone; the value has at least one byte."""
-    if len(key) != 1:
-        return _NO_KEYDATA
-    return None if value else "value is empty"
-
-
 def sized(*sizes: int) -> Form:
     """The key is its type alone; the value has one of these lengths."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from wormsig.bitcoin.script import (
@@ -83,9 +84,15 @@ class InputScripts:
         return _mentions(self.script_code, pubkey)
 
 
+@lru_cache(maxsize=64)
+def _pushed(script: bytes) -> frozenset[bytes]:
+    """What a script pushes; remembered, because every signature of an input asks again (THREATS C16)."""
+    return frozenset([data for _, data, _ in operations(script) or () if data])
+
+
 def _mentions(script: bytes, pubkey: bytes) -> bool:
     """Whether a script pushes a key or its hash."""
-    pushed = {data for _, data, _ in operations(script) or () if data}
+    pushed = _pushed(script)
     return pubkey in pushed or hash160(pubkey) in pushed
 
 

@@ -324,6 +324,27 @@ def test_r7_an_early_final_brings_nothing() -> None:
     assert [(check.input, check.problem) for check in answer.rejected] == [(0, SignatureProblem.BAD_SCRIPT)]
 
 
+def test_c16_a_final_costs_at_most_one_verification_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = coin("wsh", 0, tuple(f"k{number}" for number in range(20)), threshold=10)
+    alone = spend([each])
+    final = final_of(finalize(verify(sign_inputs(alone, {0: each.secrets(*range(10))}))), 0)
+    assert final is not None
+    verified = []
+    batch = secp.verify_batch
+
+    def counted(items: list[tuple[bytes, bytes, bytes]]) -> list[bool]:
+        verified.extend(items)
+        return batch(items)
+
+    monkeypatch.setattr(secp, "verify_batch", counted)
+    stack = (final.stack[0], *final.stack[10:0:-1], final.stack[11])  # in the wrong order
+    fields = {**alone.inputs[0], FINAL_SCRIPTWITNESS: replace(final, stack=stack).witness}
+    answer = extract(alone, alone.with_input(0, fields))
+    assert answer.signatures == ()
+    assert [check.problem for check in answer.rejected] == [SignatureProblem.INVALID]
+    assert len(verified) <= 20
+
+
 def test_r7_a_final_that_nobody_here_can_check_is_reported_and_left() -> None:
     taproot = MINE.with_input(0, {WITNESS_UTXO: TxOutput(5, b"\x51\x20" + bytes(32)).serialize()})
     returned = taproot.with_input(0, {**taproot.inputs[0], FINAL_SCRIPTWITNESS: b"\x01\x40" + bytes(64)})

@@ -69,6 +69,15 @@ def test_keys_are_named(key: bytes, name: str) -> None:
     assert (lookup(Map.INPUT, key) is None) == (not name.startswith("PSBT"))
 
 
+def test_the_forms_of_version_2_are_ready() -> None:
+    count = checks(Map.GLOBAL, 2)[0x04]
+    assert count is not None
+    assert count(b"\x04", b"\xfd\x00\x01") is None
+    assert count(b"\x04\x00", b"\x01")
+    for wrong in (b"", b"\xfd\x01\x00", b"\x01\x00"):
+        assert count(b"\x04", wrong)
+
+
 def naive_tree(depths: list[int]) -> bool:
     """Consume leaves from the front, top down: another way to say what a whole tree is."""
 

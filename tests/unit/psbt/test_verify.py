@@ -7,9 +7,10 @@ import pytest
 
 from support.psbts import coin, key_at, spend
 from wormsig.bitcoin import secp, sighash
+from wormsig.bitcoin.script import p2wsh_script, push
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput
 from wormsig.errors import InputError, PsbtError
-from wormsig.psbt import creator
+from wormsig.psbt import creator, scripts
 from wormsig.psbt.contribution import Contribution
 from wormsig.psbt.model import WITNESS_SCRIPT, WITNESS_UTXO, Psbt, partial_sigs
 from wormsig.psbt.scripts import input_scripts
@@ -152,6 +153,16 @@ def many_legacy_inputs(count: int) -> Psbt:
     psbt = with_input_scripts(psbt, 0, redeem_script=each.redeem, origins={})
     signature = b"\x02" + each.pubkeys[0]
     return psbt.with_inputs({key: {**psbt.inputs[0], signature: b"\x01" * 71} for key in range(count)})
+
+
+def test_c16_a_script_is_taken_apart_once_for_all_its_signatures() -> None:
+    script = push(COIN.pubkeys[0]) + b"\xac" + b"\x61" * 5_000
+    fields = {WITNESS_UTXO: TxOutput(1, p2wsh_script(script)).serialize(), WITNESS_SCRIPT: script}
+    strangers = {b"\x02" + number.to_bytes(33, "big"): b"\x01" for number in range(2_000)}
+    psbt = spend([COIN], previous=False).with_input(0, {**fields, **strangers})
+    before = scripts._pushed.cache_info().misses
+    assert {check.problem for check in check_signatures(psbt)} == {SignatureProblem.FOREIGN_KEY}
+    assert scripts._pushed.cache_info().misses == before + 1
 
 
 def test_nobody_else_makes_verified_values() -> None:
