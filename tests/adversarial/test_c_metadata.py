@@ -225,7 +225,7 @@ def test_c16_legacy_sighash_bomb(judge: Judge):
     previous = scene.psbt().inputs[0][b"\x00"]
     assert previous
     spends = tuple(TxInput(OutPoint(txid, 1), b"", REPLACEABLE - n) for n in range(1200))
-    outputs = tuple(TxOutput(600, STRANGER) for _ in range(11_000))
+    outputs = tuple(TxOutput(0, b"\x6a" + bytes(10_000)) for _ in range(40))
     tx = Transaction(2, spends, outputs, 0)
     bomb = replace(
         signed,

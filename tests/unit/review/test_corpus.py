@@ -1,0 +1,51 @@
+"""bitcoind's own PSBTs: every one of them is honest, so every one of them is clean."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from wormsig.bitcoin.network import Network
+from wormsig.psbt import codec
+from wormsig.review.context import ReviewContext
+from wormsig.review.report import OutputKind
+from wormsig.review.review import review
+from wormsig.wallet.descriptor import parse_descriptor
+
+_SET = os.environ.get("WORMSIG_CORPUS")
+CORPUS = Path(_SET) if _SET else None
+TYPES = ("wsh", "sh-wsh", "sh")
+
+
+def cases() -> list[Path]:
+    """The cases of wallets that this version can sign for; a variable that leads nowhere is a failure."""
+    if CORPUS is None:
+        return []
+    found = sorted(path for path in CORPUS.iterdir() if path.is_dir() and path.name.rsplit("-", 1)[0] in TYPES)
+    assert found, f"WORMSIG_CORPUS holds no cases: {CORPUS}"
+    return found
+
+
+def name(path: Path) -> str:
+    return path.name
+
+
+@pytest.mark.parametrize("case", cases(), ids=name)
+def test_every_stage_is_reviewed_without_a_finding(case: Path):
+    meta = json.loads((case / "meta.json").read_text())
+    wallet = parse_descriptor(meta["descriptor"], Network.REGTEST, names={}, name="corpus")
+    for path in sorted(case.glob("*.psbt")):
+        psbt = codec.parse(codec.from_any(path.read_bytes()))
+        stage, report = path.stem[:2], review(psbt, wallet, ReviewContext())
+        assert report.findings == (), path.name
+        assert report.fee_sats == meta["fee_sat"]
+        assert all(view.mine for view in report.inputs)
+        assert [view.kind for view in report.outputs] == [OutputKind.PAYMENT, OutputKind.CHANGE]
+        assert report.complete == (stage in {"20", "30"})
+        per_input = {"00": 0, "10": 1}.get(stage, 2)
+        assert all(view.signed >= per_input for view in report.inputs)
+        blind = review(psbt, None, ReviewContext())
+        assert (blind.findings, blind.complete, blind.fee_rate) == ((), report.complete, report.fee_rate)
