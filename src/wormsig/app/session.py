@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.ceremony.events import Event, encode_event
-from wormsig.journal.store import Record
+from wormsig.errors import StorageError
+from wormsig.journal.store import Record, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from wormsig.journal.store import CeremonyRow, Journal
 
@@ -33,12 +34,14 @@ class Machine(Generic[S, E]):
     """One role's state machine, as far as a session needs it.
 
     Attributes:
+        role: The role, as the journal names it.
         new: The state before the first event.
         evolve: (state, event) -> state.
         decode: A journal's body -> event.
-        is_over: Whether nothing is pending in a state.
+        is_over: Whether a ceremony's fate is settled in a state.
     """
 
+    role: Role
     new: S
     evolve: Callable[[S, E], S]
     decode: Callable[[bytes], E]
@@ -46,10 +49,10 @@ class Machine(Generic[S, E]):
 
 
 COORDINATOR: Machine[coordinator.CoordinatorState, coordinator.CoordinatorEvent] = Machine(
-    coordinator.CoordinatorState(), coordinator.evolve, coordinator.decode, coordinator.is_over
+    "coordinator", coordinator.CoordinatorState(), coordinator.evolve, coordinator.decode, coordinator.is_over
 )
 COSIGNER: Machine[cosigner.CosignerState, cosigner.CosignerEvent] = Machine(
-    cosigner.CosignerState(), cosigner.evolve, cosigner.decode, cosigner.is_over
+    "cosigner", cosigner.CosignerState(), cosigner.evolve, cosigner.decode, cosigner.is_over
 )
 
 
@@ -61,52 +64,86 @@ class Session(Generic[S, E]):
         ceremony: Its id in the journal.
         machine: The role's machine.
         events: What is in the journal already.
+
+    Attributes:
+        ceremony: Its id in the journal.
+        state: The state after every event so far.
+
+    Raises:
+        StorageError: These events cannot have happened.
     """
 
-    def __init__(self, journal: Journal, ceremony: str, machine: Machine[S, E], events: list[E]) -> None:
+    def __init__(self, journal: Journal, ceremony: str, machine: Machine[S, E], events: Sequence[E]) -> None:
         self._journal = journal
         self._machine = machine
         self._seq = len(events)
         self.ceremony = ceremony
-        self.state = machine.new
-        for event in events:
-            self.state = machine.evolve(self.state, event)
+        self.state = _evolved(machine, machine.new, events)
 
     @classmethod
-    def begin(cls, journal: Journal, row: CeremonyRow, machine: Machine[S, E], *first: E) -> Session[S, E]:
-        """Start a ceremony with its first events, committed together.
+    def begin(cls, journal: Journal, row: CeremonyRow, machine: Machine[S, E], *events: E) -> Session[S, E]:
+        """Start a ceremony with its first events, which are committed together.
+
+        Args:
+            journal: Where they go.
+            row: The ceremony.
+            machine: The role's machine.
+            events: At least one.
+
+        Returns:
+            The session, after them.
 
         Raises:
-            StorageError: It cannot be written, or exists already.
+            StorageError: It cannot be written, exists already, or these events cannot be its first; nothing was
+                written.
         """
-        journal.begin(row, [Record(*encode_event(event)) for event in first])
-        return cls(journal, row.id, machine, list(first))
+        session = cls(journal, row.id, machine, events)
+        journal.begin(row, [Record(*encode_event(event)) for event in events])
+        return session
 
     @classmethod
     def load(cls, journal: Journal, ceremony: str, machine: Machine[S, E]) -> Session[S, E]:
         """Go on with a ceremony from its journal.
 
+        Args:
+            journal: Where its events are.
+            ceremony: Its id in the journal.
+            machine: The role's machine.
+
+        Returns:
+            The session, after all its events.
+
         Raises:
-            StorageError: Another process holds it, or the journal cannot be read.
+            StorageError: There is none of this role, another process holds it, or the journal cannot be read.
         """
+        row = journal.row(ceremony)
+        if row is None or row.role != machine.role:
+            raise StorageError(f"there is no ceremony {ceremony[:6]} of a {machine.role} on this machine")
         journal.lock(ceremony)
-        return cls(journal, ceremony, machine, [machine.decode(r.body) for r in journal.events(ceremony)])
+        return cls(journal, ceremony, machine, [machine.decode(record.body) for record in journal.events(ceremony)])
 
     def record(self, *events: E) -> S:
         """Commit events to the disk, then move the state.
+
+        Args:
+            events: What happened; they are committed together.
 
         Returns:
             The new state.
 
         Raises:
-            StorageError: They cannot be written; the state stays as it was.
+            StorageError: They cannot be written, or cannot happen now; the state and the journal stay as they were.
         """
-        state = self.state
-        for event in events:
-            state = self._machine.evolve(state, event)
         if events:
+            state = _evolved(self._machine, self.state, events)
             records = [Record(*encode_event(event)) for event in events]
             ended = self._machine.is_over(state)
             self._seq = self._journal.append(self.ceremony, self._seq, now(), records, ended=ended)
             self.state = state
-        return state
+        return self.state
+
+
+def _evolved(machine: Machine[S, E], state: S, events: Iterable[E]) -> S:
+    for event in events:
+        state = machine.evolve(state, event)
+    return state

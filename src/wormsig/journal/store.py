@@ -1,30 +1,38 @@
 """An append-only event store: one SQLite file for all ceremonies of one person.
 
-Full synchronisation: when `append` returns, the events survive a power cut (0.3 ms a commit on an SSD). The file is
-0600 and carries an application id, so that a foreign database is named and never written to. A connection stays in
-the thread that opened it.
+Full synchronisation: when `append` returns, the events survive a power cut (0.3 ms a commit on an SSD). Each event
+carries a hash over itself and the one before it, so that a damaged or edited file is noticed. The file is 0600 and made
+under another name first: what stands at its place is always whole. An application id in its header tells it from a
+foreign database, which is named and never opened. A connection stays in the thread that opened it. What an event means
+is not known here; who may hold a ceremony is `locks`'.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import hashlib
 import os
 import sqlite3
+import stat
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from wormsig.errors import StorageError
+from wormsig.journal.locks import Locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 Role = Literal["coordinator", "cosigner"]
 
 APPLICATION_ID = 0x776F726D  # "worm", in SQLite's header: tells our files from others
 SCHEMA_VERSION = 1
+
+_MAGIC = b"SQLite format 3\x00"
+_PATIENCE = 10  # seconds for another process to finish its transaction
 
 _SCHEMA = """
 CREATE TABLE ceremony (
@@ -33,7 +41,7 @@ CREATE TABLE ceremony (
 ) STRICT;
 CREATE TABLE event (
     ceremony TEXT NOT NULL REFERENCES ceremony(id), seq INTEGER NOT NULL, at INTEGER NOT NULL,
-    type TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (ceremony, seq)
+    type TEXT NOT NULL, body BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (ceremony, seq)
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -46,7 +54,7 @@ class CeremonyRow:
         id: 32 hex digits, and the role's letter where both roles run on one machine.
         role: Which machine its events belong to.
         created: Unix time.
-        ended: Unix time, or None while something is pending.
+        ended: Unix time, or None while its fate is open.
         network: The network's name.
         wallet: The wallet's name, when there is one.
         title: One line for a list.
@@ -63,10 +71,17 @@ class CeremonyRow:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One event as it is kept: its type and its JSON body."""
+    """One event as it is kept.
+
+    Attributes:
+        type: The event's type.
+        body: Its JSON body.
+        at: Unix time at which it was written; set by the journal.
+    """
 
     type: str
     body: bytes
+    at: int = 0
 
 
 class Journal:
@@ -76,16 +91,17 @@ class Journal:
         path: The database; made when it is not there. Its folder must exist.
 
     Raises:
-        StorageError: Not a journal of ours, damaged, or not accessible.
+        StorageError: Not a journal of ours, of another version, damaged, or not accessible.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._locks: dict[str, int] = {}
+        self._locks = Locks(path.parent / "locks")
         with self._errors():
-            if not path.exists():
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            if not os.path.lexists(path):
+                _create(path)
+            _check_header(path)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE)
             try:
                 self._prepare()
             except BaseException:
@@ -93,49 +109,38 @@ class Journal:
                 raise
 
     def _prepare(self) -> None:
-        empty = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if not empty and application != APPLICATION_ID:
-            raise StorageError(f"{self._path} is not a journal of wormsig; it was not touched")
-        if not empty and version != SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
             raise StorageError(
-                f"{self._path} was written by another version of wormsig (format {version})",
+                f"{self._path} was written by another version of wormsig (format {version}, not {SCHEMA_VERSION})",
                 hint="use that version, or move the file away",
             )
-        self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA fullfsync = ON")  # macOS: to the platter, not only to the drive
         self._db.execute("PRAGMA foreign_keys = ON")
-        if empty:
-            # IMMEDIATE, then looked at again: two processes may start on a new file at once.
-            with self._transaction():
-                if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                    for statement in _SCHEMA.split(";"):
-                        self._db.execute(statement)
-                    self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
             raise StorageError(
                 f"the journal {self._path} cannot be used: {error}",
-                hint="nothing was sent; free some space or restore the file, then try again",
+                hint="whatever was recorded before is kept; free some space or restore the file, then go on",
             ) from error
         except OSError as error:
-            raise StorageError(f"the journal {self._path} cannot be used: {error.strerror}") from error
+            raise StorageError(f"the journal {self._path} cannot be used: {error.strerror or error}") from error
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # SQLite has rolled back by itself when the disk is full
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def __enter__(self) -> Self:
         return self
@@ -146,43 +151,30 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file and release the locks."""
+        """Close the file and release the locks. A second time it does nothing."""
         self._db.close()
-        for descriptor in self._locks.values():
-            os.close(descriptor)
-        self._locks.clear()
+        self._locks.close()
 
     def lock(self, ceremony: str) -> None:
         """Hold a ceremony for this process until the journal is closed (THREATS M3).
 
+        Args:
+            ceremony: Its id; need not exist yet.
+
         Raises:
             StorageError: Another process holds it; the message says which.
         """
-        if ceremony in self._locks:
-            return
-        folder = self._path.parent / "locks"
-        with self._errors():
-            folder.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(
-                folder / f"{ceremony}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-            )
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-                os.close(descriptor)
-                raise StorageError(
-                    f"ceremony {ceremony[:6]} is in use by process {holder}", hint="end that one first"
-                ) from None
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        self._locks[ceremony] = descriptor
+        self._locks.hold(ceremony)
 
     def begin(self, row: CeremonyRow, records: Sequence[Record]) -> None:
         """Start a ceremony with its first events, in one transaction.
 
+        Args:
+            row: The ceremony; it is locked from here on.
+            records: At least one.
+
         Raises:
-            StorageError: It exists already, or cannot be written.
+            StorageError: It exists already, another process holds it, or it cannot be written.
         """
         self.lock(row.id)
         with self._errors(), self._transaction():
@@ -192,39 +184,55 @@ class Journal:
                 "INSERT INTO ceremony VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (row.id, row.role, row.created, row.ended, row.network, row.wallet, row.title),
             )
-            self._insert(row.id, 0, row.created, records)
+            self._insert(row.id, 0, _genesis(row.id), row.created, records)
 
     def append(self, ceremony: str, seq: int, at: int, records: Sequence[Record], *, ended: bool = False) -> int:
         """Add events; on return they are on the disk.
 
         Args:
-            ceremony: Its id.
+            ceremony: Its id; locked from here on.
             seq: How many events the caller has seen; refused when there are more.
             at: Unix time.
             records: What happened.
-            ended: Nothing is pending any more.
+            ended: Its fate is settled with these. A ceremony that goes on after its end is open again.
 
         Returns:
             How many events there are now.
 
         Raises:
-            StorageError: Somebody else wrote meanwhile, or the disk is full.
+            StorageError: Another process holds it, or wrote meanwhile; or the disk is full. Nothing was added.
         """
+        self.lock(ceremony)
         with self._errors(), self._transaction():
-            there = self._db.execute("SELECT count(*) FROM event WHERE ceremony = ?", (ceremony,)).fetchone()[0]
+            last = self._db.execute(
+                "SELECT seq, digest FROM event WHERE ceremony = ? ORDER BY seq DESC LIMIT 1", (ceremony,)
+            ).fetchone()
+            there, digest = (last[0] + 1, last[1]) if last else (0, _genesis(ceremony))
             if there != seq:
                 raise StorageError(f"ceremony {ceremony[:6]} was changed by another process")
-            self._insert(ceremony, seq, at, records)
-            if ended:
-                self._db.execute("UPDATE ceremony SET ended = ? WHERE id = ? AND ended IS NULL", (at, ceremony))
+            self._insert(ceremony, seq, digest, at, records)
+            now_ended, was_open = (at, True) if ended else (None, False)
+            self._db.execute(
+                "UPDATE ceremony SET ended = ? WHERE id = ? AND (ended IS NULL) = ?", (now_ended, ceremony, was_open)
+            )
         return seq + len(records)
 
-    def _insert(self, ceremony: str, seq: int, at: int, records: Sequence[Record]) -> None:
-        rows = [(ceremony, seq + i, at, record.type, record.body) for i, record in enumerate(records)]
-        self._db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?)", rows)
+    def _insert(self, ceremony: str, seq: int, digest: bytes, at: int, records: Sequence[Record]) -> None:
+        rows = []
+        for place, record in enumerate(records, seq):
+            digest = _chained(digest, at, record.type, record.body)
+            rows.append((ceremony, place, at, record.type, record.body, digest))
+        self._db.executemany("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def ceremonies(self) -> list[CeremonyRow]:
-        """Every ceremony, newest first."""
+        """Every ceremony, newest first.
+
+        Returns:
+            One row each.
+
+        Raises:
+            StorageError: The file cannot be read.
+        """
         with self._errors():
             rows = self._db.execute(
                 "SELECT id, role, created, ended, network, wallet, title FROM ceremony"
@@ -232,10 +240,107 @@ class Journal:
             ).fetchall()
         return [CeremonyRow(*row) for row in rows]
 
+    def row(self, ceremony: str) -> CeremonyRow | None:
+        """One ceremony.
+
+        Args:
+            ceremony: Its id.
+
+        Returns:
+            Its row; None when there is no such ceremony.
+
+        Raises:
+            StorageError: The file cannot be read.
+        """
+        return next((row for row in self.ceremonies() if row.id == ceremony), None)
+
     def events(self, ceremony: str) -> list[Record]:
-        """A ceremony's events in their order."""
+        """A ceremony's events.
+
+        Args:
+            ceremony: Its id.
+
+        Returns:
+            All of them, in their order; none when there is no such ceremony.
+
+        Raises:
+            StorageError: The file cannot be read, or an event is missing or was changed.
+        """
         with self._errors():
             rows = self._db.execute(
-                "SELECT type, body FROM event WHERE ceremony = ? ORDER BY seq", (ceremony,)
+                "SELECT seq, at, type, body, digest FROM event WHERE ceremony = ? ORDER BY seq", (ceremony,)
             ).fetchall()
-        return [Record(*row) for row in rows]
+        before = _genesis(ceremony)
+        for place, (seq, at, kind, body, digest) in enumerate(rows):
+            before = _chained(before, at, kind, body)
+            if seq != place or digest != before:
+                raise StorageError(
+                    f"ceremony {ceremony[:6]} is damaged in the journal {self._path}, at event {place}",
+                    hint="restore the file from a backup; other ceremonies in it may be whole",
+                )
+        return [Record(kind, body, at) for _, at, kind, body, _ in rows]
+
+
+def _genesis(ceremony: str) -> bytes:
+    return hashlib.sha256(ceremony.encode()).digest()
+
+
+def _chained(before: bytes, at: int, kind: str, body: bytes) -> bytes:
+    """The hash of an event and of all before it."""
+    return hashlib.sha256(before + at.to_bytes(8, "big", signed=True) + kind.encode() + b"\x00" + body).digest()
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a file that is not ours, by its first bytes: opening a foreign database could already change it.
+
+    Raises:
+        StorageError: Not ours.
+        OSError: Not readable, or a symbolic link.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        header = os.read(descriptor, 100) if stat.S_ISREG(mode) else b""
+        application = int.from_bytes(header[68:72], "big")
+        if not header.startswith(_MAGIC) or application != APPLICATION_ID:
+            raise StorageError(f"{path} is not a journal of wormsig; it was not touched", hint="move it away")
+        if mode & 0o077:
+            os.fchmod(descriptor, 0o600)  # a backup that came back readable for others
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path) -> None:
+    """Make an empty journal: whole, or not at all. Another process may do so at the same time; the first one stays.
+
+    Raises:
+        sqlite3.Error, OSError: It cannot be made.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)  # 0600
+    try:
+        with contextlib.closing(sqlite3.connect(name, isolation_level=None)) as db:
+            db.executescript(
+                f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};{_SCHEMA}"
+            )
+            db.execute("PRAGMA journal_mode = WAL")
+        os.fsync(descriptor)
+        _place(Path(name), path)
+    finally:
+        os.close(descriptor)
+        for suffix in ("", "-wal", "-shm"):
+            Path(name + suffix).unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _place(made: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(made)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            made.rename(path)

@@ -1,0 +1,99 @@
+"""Who holds a ceremony: one lock file each, kept by the operating system only as long as its process lives.
+
+A file names the process that holds it, and is removed when it lets go. Nothing of a ceremony's content is here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from wormsig.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
+_WRITING = 0.02  # seconds that a holder may need between taking a lock and writing its name
+
+
+class Locks:
+    """The locks that this process holds.
+
+    Args:
+        folder: Where the lock files go; made when it is needed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: dict[str, int] = {}
+
+    def hold(self, ceremony: str) -> None:
+        """Take a lock, and keep it until `close`; one that is held already is kept.
+
+        Args:
+            ceremony: A ceremony's id, which may be of a peer's choice.
+
+        Raises:
+            StorageError: Another process holds it, and which; or the lock file cannot be made.
+        """
+        if ceremony in self._held:
+            return
+        if not _NAME.fullmatch(ceremony):
+            raise StorageError(f"{ceremony!r} cannot be a ceremony's id")
+        path = self._folder / f"{ceremony}.lock"
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            descriptor = _locked(path)
+        except OSError as error:
+            raise StorageError(f"the lock {path} cannot be taken: {error.strerror or error}") from error
+        if descriptor is None:
+            raise StorageError(
+                f"ceremony {ceremony[:6]} is in use by process {_holder(path)}", hint="end that one first"
+            )
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        self._held[ceremony] = descriptor
+
+    def close(self) -> None:
+        """Let go of all locks. A second time it does nothing."""
+        for ceremony, descriptor in self._held.items():
+            with contextlib.suppress(OSError):
+                (self._folder / f"{ceremony}.lock").unlink()
+            os.close(descriptor)
+        self._held.clear()
+
+
+def _locked(path: Path) -> int | None:
+    """The descriptor of a lock file that is now ours; None when somebody else holds it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The last holder may have removed the file between our opening and our locking it.
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _holder(path: Path) -> str:
+    """The number of the process that holds a lock, as far as it says."""
+    for _ in range(2):
+        with contextlib.suppress(OSError):
+            text = path.read_bytes()[:20].decode("ascii", "replace").strip()
+            if text:
+                return text
+        time.sleep(_WRITING)
+    return "unknown"
