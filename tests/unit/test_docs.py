@@ -93,8 +93,8 @@ def rows():
 
 
 def adversarial_tests():
-    """The rows that tests under tests/adversarial/ carry in their names: `test_c3_...`."""
-    sources = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests/adversarial").rglob("test_*.py")))
+    """The rows that tests carry in their names, `test_c3_...`: those of tests/adversarial/ and some beside the code."""
+    sources = (path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").rglob("test_*.py")))
     return {row.upper() for text in sources for row in re.findall(r"def test_([crstm]\d+)_", text)}
 
 
