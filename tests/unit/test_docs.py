@@ -86,7 +86,7 @@ def rows():
     """The threat model's rows: number -> (what wormsig does today, what is later)."""
     found = {}
     for line in (ROOT / "docs/threat-model.md").read_text(encoding="utf-8").splitlines():
-        cells = [cell.strip() for cell in line.strip().strip("|").split(" | ")]
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
         if line.startswith("|") and re.fullmatch(r"[CRSTM]\d+", cells[0]):
             found[cells[0]] = cells[1:]
     return found
