@@ -42,6 +42,7 @@ from wormsig.transport.errors import (
     CrowdedError,
     PairingTimeoutError,
     PeerGoneError,
+    RelayRefusedError,
     SameRoleError,
     TamperedError,
     VersionError,
@@ -179,6 +180,43 @@ async def test_t2_crowding_a_code_that_is_in_use_ends_nothing_that_runs(relay) -
     await handed_over(alice, bob, proposal(b"x"), b"x")
     await both(alice.close(), bob.close())
     other.sendClose()
+
+
+@pytest_twisted.ensureDeferred
+async def test_t2_after_crowding_a_lost_connection_is_told_and_not_waited_for(relay) -> None:
+    cable = Cable(relay.port)
+    waiting = await coordinator(cable.url, limits=Limits(heartbeat=0.1, close=1)).allocate()
+    entered = await cosigner(relay.url).use_code(waiting.code)
+    alice, bob = await both(waiting.paired(), entered.paired())
+    other = await stranger(relay.url)
+    other.say("open", mailbox=relay.server._db.execute("SELECT id FROM mailboxes").fetchone()["id"])
+    await other.heard("error")
+    cable.pull()
+    refused, left = await both(alice.receive(), bob.receive())
+    assert isinstance(refused, RelayRefusedError)
+    assert "stranger" in refused.message
+    assert refused.resumable
+    assert isinstance(left, PeerGoneError)
+    await both(alice.close(), bob.close())
+    other.sendClose()
+    await cable.unplug()
+
+
+@pytest_twisted.ensureDeferred
+async def test_t2_a_coordinator_who_lost_the_connection_is_told_that_the_code_is_crowded(relay) -> None:
+    cable = Cable(relay.port)
+    waiting = await coordinator(cable.url, limits=Limits(close=1)).allocate()
+    pairing = ensureDeferred(both(waiting.paired()))
+    strangers = [await stranger(relay.url, side) for side in ("one", "two")]
+    await sleep(0.1)
+    await strangers[0].claim(waiting.code)
+    strangers[1].say("claim", nameplate=waiting.code.partition("-")[0])
+    await strangers[1].heard("error")
+    cable.pull()
+    assert isinstance((await pairing)[0], CrowdedError)
+    for each in strangers:
+        each.sendClose()
+    await cable.unplug()
 
 
 # T3: the relay vanishes, restarts, forgets (see tests/integration/test_pairing.py and test_channel.py for the rest).

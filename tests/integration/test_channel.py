@@ -139,6 +139,17 @@ async def test_a_goodbye_is_heard_at_once_by_everybody_who_waits(relay) -> None:
     await alice.close()
 
 
+@pytest.mark.parametrize("reason", ["x" * 5000, "\udcff from an argument", ""])
+@pytest_twisted.ensureDeferred
+async def test_any_words_will_do_for_a_goodbye(reason: str, relay) -> None:
+    alice, bob = await pair(relay.url)
+    await bob.close(reason)
+    with pytest.raises(PeerGoneError) as caught:
+        await alice.receive()
+    assert caught.value.left == reason.replace("\udcff", "?")[:500]
+    await alice.close()
+
+
 @pytest_twisted.ensureDeferred
 async def test_what_was_sent_before_a_goodbye_is_still_read(relay) -> None:
     alice, bob = await pair(relay.url)

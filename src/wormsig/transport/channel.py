@@ -301,7 +301,7 @@ class Channel:
         if self._failure is not None:
             return
         if goodbye is not None:
-            self._send(Bye(reason=goodbye[:MAX_TEXT]))
+            self._send(Bye(reason=goodbye.encode("utf-8", "replace").decode()[:MAX_TEXT]))
         self._failure = error
         if self._beat.active():
             self._beat.cancel()
@@ -332,6 +332,10 @@ class Channel:
 
     def mailbox_message(self, sides: int) -> None:
         """Watched before pairing only."""
+
+    def relay_refused(self, error: WormsigError) -> None:
+        """The relay does not let us back in."""
+        self._end(error)
 
     def relay_broke(self, error: Exception) -> None:
         """The relay said something that is not its protocol."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.base import DelayedCall
 
+    from wormsig.errors import WormsigError
     from wormsig.transport.hello import Role
 
 # A relay with its database on disk is overloaded by more new wormholes than this at once.
@@ -303,6 +304,10 @@ class Pending:
             self._contact = True
             self._after(self._limits.handshake, self._half_way)
             self.on_notice(Notice.CONTACT)
+
+    def relay_refused(self, error: WormsigError) -> None:
+        """The relay said no: crowded, most of the time."""
+        self._fail(error)
 
     def relay_broke(self, error: Exception) -> None:
         """The relay said something that is not its protocol."""

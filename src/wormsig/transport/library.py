@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 PUBLIC_RELAY = "ws://relay.magic-wormhole.io:4000/v1"
 APPID = "wormsig/1"
+SHORT = 4000  # bytes; errors of the relay repeat what they answer to
 # A message of ours, encrypted (+40), in hex, in the relay's JSON frame.
 NEW_CODE = "a code works once; a new one is needed"
 RELAY_HINT = "check the network and --relay-url"
@@ -72,6 +73,9 @@ class RouteObserver(Protocol):
         Args:
             sides: How many sides have been seen in this mailbox so far, ours included.
         """
+
+    def relay_refused(self, error: WormsigError) -> None:
+        """The relay answered with an error. The library then closes, and that can hang."""
 
     def relay_broke(self, error: Exception) -> None:
         """The relay said something that the library cannot read."""
@@ -203,11 +207,13 @@ class Route:
             self.observer.relay_down()
 
     def saw(self, payload: bytes) -> None:
-        """Look at a message from the relay, before pairing only: who is in the mailbox, and is it still there?"""
-        if not self.watching:
+        """Look for errors of the relay; before pairing also who is in the mailbox, and whether it is still there."""
+        if not self.watching and len(payload) > SHORT:
             return
         message = _fields(payload)
-        if message.get("type") == "message":
+        if message.get("type") == "error":
+            self.observer.relay_refused(explain(ServerError(str(message.get("error"))), paired=not self.watching))
+        elif message.get("type") == "message" and self.watching:
             self._sides.add(str(message.get("side"))[:100])
             self.observer.mailbox_message(len(self._sides))
 
@@ -235,7 +241,7 @@ def explain(error: BaseException, *, paired: bool) -> WormsigError:
     if isinstance(error, WormsigError):
         return error
     if isinstance(error, ServerError | WelcomeError | ServerConnectionError):
-        return _explain_relay(error)
+        return _explain_relay(error, paired=paired)
     if isinstance(error, WormholeClosed | LonelyError | CancelledError):
         return ChannelClosedError("this side closed the connection")
     if paired and isinstance(error, WrongPasswordError):
@@ -249,10 +255,12 @@ def explain(error: BaseException, *, paired: bool) -> WormsigError:
     return WrongCodeError(words, hint=NEW_CODE)
 
 
-def _explain_relay(error: WormholeError) -> WormsigError:
+def _explain_relay(error: WormholeError, *, paired: bool) -> WormsigError:
     if isinstance(error, ServerConnectionError):
         return RelayUnreachableError(f"the relay {error.url} cannot be reached: {reason_of(error)}", hint=RELAY_HINT)
     if isinstance(error, ServerError) and error.args == ("crowded",):
+        if paired:  # a third side tried; from then on the relay lets nobody back in who has lost the connection
+            return RelayRefusedError("a stranger tried to join, and the relay does not let us back in", hint=NEW_CODE)
         return CrowdedError("two others are using this code already", hint=f"{NEW_CODE}; was it told to anybody else?")
     return RelayRefusedError(f"the relay said no: {str(error)[:200]}")
 
