@@ -277,7 +277,8 @@ class Pending:
 
     def _half_way(self) -> None:
         # A guesser learns from our confirmation whether the guess was right, and need not send its own.
-        self._fail(WrongCodeError("somebody used the code and then did not prove to know it", hint=NEW_CODE))
+        hint = f"{NEW_CODE}; a fixed code of a run that crashed is free again after a quarter of an hour"
+        self._fail(WrongCodeError("somebody used the code and then did not prove to know it", hint=hint))
 
     def _forgotten(self) -> None:
         if not self._replayed:
