@@ -22,7 +22,7 @@ _INVISIBLE = frozenset((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))).union
 )
 """What Unicode counts as letters, marks or symbols and shows as nothing: joiners, fillers, selectors, blanks."""
 
-_MAX_MARKS = 2
+_MAX_MARKS = 3
 """Combining marks in a row that a written language needs; more of them paint over the neighbouring lines."""
 
 
@@ -59,7 +59,7 @@ def sanitize(text: str, limit: int = DEFAULT_LIMIT) -> str:
     room = limit
     marks = 0
     for char in text[: limit + 1]:
-        marks = marks + 1 if unicodedata.combining(char) else 0
+        marks = marks + 1 if unicodedata.category(char)[0] == "M" else 0
         piece = char if _is_plain(char) and marks <= _MAX_MARKS else _escape(char)
         parts.append(piece)
         room -= len(piece)

@@ -15,15 +15,12 @@ from wormsig.review.report import OutputKind
 from wormsig.review.review import review
 from wormsig.wallet.descriptor import parse_descriptor
 
-_SET = os.environ.get("WORMSIG_CORPUS")
-CORPUS = Path(_SET) if _SET else None
+CORPUS = Path(os.environ["WORMSIG_CORPUS"])
 TYPES = ("wsh", "sh-wsh", "sh")
 
 
 def cases() -> list[Path]:
     """The cases of wallets that this version can sign for; a variable that leads nowhere is a failure."""
-    if CORPUS is None:
-        return []
     found = sorted(path for path in CORPUS.iterdir() if path.is_dir() and path.name.rsplit("-", 1)[0] in TYPES)
     assert found, f"WORMSIG_CORPUS holds no cases: {CORPUS}"
     return found
