@@ -170,6 +170,8 @@ def _check(state: CosignerState, event: CosignerEvent) -> None:
         codec.parse(event.psbt)
     if isinstance(event, Approved) and event.psbt_sha256 != state.reviewed_sha256:
         raise impossible(event, "another PSBT was reviewed")
+    if isinstance(event, Reviewed) and state.signed is not None:
+        raise impossible(event, "it is signed already; the same signature is sent again")
     if isinstance(event, Answered) and state.signed is None:
         raise impossible(event, "nothing was signed")
 
