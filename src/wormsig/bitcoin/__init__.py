@@ -7,12 +7,15 @@ from (docs/adr/0003). PSBTs, wallets and any judgement about what is being signe
 | module | has |
 |---|---|
 | `network` | the five networks, addresses to scripts and back |
-| `secp` | ECDSA and key tweaks on libsecp256k1, through ctypes |
+| `libsecp` | where libsecp256k1 comes from; its functions, ready for ctypes |
+| `secp` | keys, key tweaks and ECDSA on it |
+| `schnorr` | BIP340 signatures and taproot's key tweaks on it |
+| `taproot` | script trees, control blocks, witnesses, `multi_a` |
 | `keys` | BIP32 extended keys, key origins, derivation paths |
 | `tx` | transactions: parse, serialize, ids, weight |
 | `script` | script templates, multisig, hashes, assembly text |
-| `sighash` | legacy and BIP143 signature hashes with shared midstates |
-| `base58`, `compact`, `der` | base58check; compact sizes; the form of a signature |
+| `sighash` | legacy, BIP143, BIP341 and BIP342 signature hashes with shared midstates |
+| `base58`, `compact`, `der`, `batch` | base58check; compact sizes; the form of a signature; verifying on every core |
 """
 
 from __future__ import annotations

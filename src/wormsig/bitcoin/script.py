@@ -6,6 +6,7 @@ Running scripts does not belong here, nor does anything that needs to know whose
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Final
@@ -51,6 +52,17 @@ def sha256(data: bytes) -> bytes:
 def dsha256(data: bytes) -> bytes:
     """SHA-256 twice, 32 bytes."""
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+@functools.lru_cache(maxsize=32)
+def tag_prefix(tag: str) -> bytes:
+    """The 64 bytes that go before the data of a tagged hash (BIP340)."""
+    return hashlib.sha256(tag.encode()).digest() * 2
+
+
+def tagged_hash(tag: str, data: bytes) -> bytes:
+    """SHA-256 with a domain of its own, 32 bytes (BIP340)."""
+    return hashlib.sha256(tag_prefix(tag) + data).digest()
 
 
 def _openssl_has_ripemd160() -> bool:

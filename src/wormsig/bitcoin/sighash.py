@@ -1,4 +1,4 @@
-"""What a signature signs: legacy and BIP143 signature hashes, with everything shared that can be.
+"""What a signature signs: legacy, BIP143 and BIP341 signature hashes, with everything shared that can be.
 
 Which sighash types are acceptable is decided elsewhere: here every type is computed, the dangerous ones included.
 """
@@ -9,12 +9,14 @@ import struct
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from wormsig.bitcoin.script import OP_CODESEPARATOR, dsha256, operations
+from wormsig.bitcoin.script import OP_CODESEPARATOR, dsha256, operations, tag_prefix
 from wormsig.bitcoin.tx import write_compact
 from wormsig.errors import InputError
 
 if TYPE_CHECKING:
-    from wormsig.bitcoin.tx import Transaction
+    from collections.abc import Sequence
+
+    from wormsig.bitcoin.tx import Transaction, TxOutput
 
 SIGHASH_DEFAULT: Final = 0
 SIGHASH_ALL: Final = 1
@@ -25,6 +27,13 @@ SIGHASH_ANYONECANPAY: Final = ANYONECANPAY
 
 LEGACY_PREIMAGE_CAP: Final = 200_000_000
 """Legacy hashing takes quadratic time: the bytes hashed for one transaction are capped, in sum."""
+
+TAPROOT_TYPES: Final = frozenset({0x00, 0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
+"""The sighash types that BIP341 knows; a signature of any other is invalid."""
+NO_CODESEPARATOR: Final = 0xFFFF_FFFF
+"""The position that a tapscript signature commits to when no OP_CODESEPARATOR was executed."""
+
+_TAP_SIGHASH: Final = tag_prefix("TapSighash")
 
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
@@ -71,15 +80,25 @@ class Sighasher:
 
     Args:
         tx: The transaction; its scriptSigs and witnesses do not matter.
+        spent: What its inputs spend, in order, None where that is not known. Only taproot asks for it: its signatures
+            cover the amounts and scripts of all inputs (ANYONECANPAY: of their own).
+
+    Raises:
+        InputError: There are spent outputs, but not one an input.
     """
 
-    def __init__(self, tx: Transaction) -> None:
+    def __init__(self, tx: Transaction, spent: Sequence[TxOutput | None] = ()) -> None:
+        if spent and len(spent) != len(tx.inputs):
+            raise InputError(f"{len(tx.inputs)} inputs cannot spend {len(spent)} outputs")
         self.tx = tx
+        self.spent = tuple(spent)
         self._version = _U32.pack(tx.version)
         self._locktime = _U32.pack(tx.locktime)
         self._outpoints = [txin.outpoint.serialize() for txin in tx.inputs]
         self._sequences = [_U32.pack(txin.sequence) for txin in tx.inputs]
+        self._single: tuple[bytes, bytes, bytes] | None = None
         self._segwit: tuple[bytes, bytes, bytes] | None = None
+        self._taproot_starts: dict[tuple[int, int], bytes] = {}
         self._blank_inputs: tuple[bytes, bytes] | None = None
         self._all_outputs: bytes | None = None
         self._legacy_bytes = 0
@@ -90,14 +109,21 @@ class Sighasher:
             self._all_outputs = b"".join([output.serialize() for output in self.tx.outputs])
         return self._all_outputs
 
-    def _midstates(self) -> tuple[bytes, bytes, bytes]:
-        """BIP143's hashPrevouts, hashSequence and hashOutputs."""
-        if self._segwit is None:
-            self._segwit = (
-                dsha256(b"".join(self._outpoints)),
-                dsha256(b"".join(self._sequences)),
-                dsha256(self._outputs()),
+    def _hashes(self) -> tuple[bytes, bytes, bytes]:
+        """BIP341's sha_prevouts, sha_sequences and sha_outputs."""
+        if self._single is None:
+            self._single = (
+                sha256(b"".join(self._outpoints)).digest(),
+                sha256(b"".join(self._sequences)).digest(),
+                sha256(self._outputs()).digest(),
             )
+        return self._single
+
+    def _midstates(self) -> tuple[bytes, bytes, bytes]:
+        """BIP143's hashPrevouts, hashSequence and hashOutputs: the same once more hashed."""
+        if self._segwit is None:
+            prevouts, sequences, outputs = self._hashes()
+            self._segwit = (sha256(prevouts).digest(), sha256(sequences).digest(), sha256(outputs).digest())
         return self._segwit
 
     def segwit_v0(self, index: int, script_code: bytes, sats: int, sighash_type: int) -> bytes:
@@ -143,6 +169,85 @@ class Sighasher:
             )
         )
         return sha256(sha256(preimage).digest()).digest()
+
+    def taproot(self, index: int, sighash_type: int) -> bytes:
+        """The BIP341 hash of one input for the key path. An annex is not supported.
+
+        Args:
+            index: The input.
+            sighash_type: One of `TAPROOT_TYPES`.
+
+        Returns:
+            32 bytes.
+
+        Raises:
+            InputError: There is no such input, what is spent is not known, or the sighash type is none of BIP341's, or
+                SINGLE without an output at that index.
+        """
+        return sha256(self._taproot_message(index, sighash_type, 0)).digest()
+
+    def tapscript(
+        self, index: int, leaf_hash: bytes, sighash_type: int, *, codeseparator: int = NO_CODESEPARATOR
+    ) -> bytes:
+        """The BIP342 hash of one input for a script of leaf version 0xc0. An annex is not supported.
+
+        Args:
+            index: The input.
+            leaf_hash: The script's (`taproot.tapleaf_hash`), 32 bytes.
+            sighash_type: One of `TAPROOT_TYPES`.
+            codeseparator: Opcode position of the last executed OP_CODESEPARATOR.
+
+        Returns:
+            32 bytes.
+
+        Raises:
+            InputError: As for `taproot`.
+        """
+        message = self._taproot_message(index, sighash_type, 1)
+        return sha256(b"".join((message, leaf_hash, b"\x00", _U32.pack(codeseparator)))).digest()
+
+    def _taproot_message(self, index: int, sighash_type: int, extension: int) -> bytes:
+        """The tag twice, then BIP341's SigMsg, up to the extension."""
+        self._check_index(index)
+        start = self._taproot_starts.get((sighash_type, extension))
+        if start is None:
+            start = self._taproot_starts[sighash_type, extension] = self._taproot_start(sighash_type, extension)
+        if sighash_type in {SIGHASH_DEFAULT, SIGHASH_ALL}:
+            return start + _U32.pack(index)
+        own = _U32.pack(index)
+        if sighash_type & ANYONECANPAY:
+            spent = self._spent(index)
+            own = self._outpoints[index] + spent.serialize() + self._sequences[index]
+        if sighash_type & 3 != SIGHASH_SINGLE:
+            return start + own
+        if index >= len(self.tx.outputs):
+            raise InputError(f"sighash type SINGLE has no output {index} to sign")
+        return start + own + sha256(self.tx.outputs[index].serialize()).digest()
+
+    def _taproot_start(self, sighash_type: int, extension: int) -> bytes:
+        """What is the same for every input: from the tag to the spend type."""
+        if sighash_type not in TAPROOT_TYPES:
+            raise InputError(f"taproot has no sighash type {sighash_name(sighash_type)}")
+        prevouts, sequences, outputs = self._hashes()
+        parts = [_TAP_SIGHASH, b"\x00", bytes((sighash_type,)), self._version, self._locktime]
+        if not sighash_type & ANYONECANPAY:
+            spent = [self._spent(index) for index in range(len(self._outpoints))]
+            amounts = b"".join([_I64.pack(output.sats) for output in spent])
+            scripts = b"".join([write_compact(len(output.script)) + output.script for output in spent])
+            parts += (prevouts, sha256(amounts).digest(), sha256(scripts).digest(), sequences)
+        if sighash_type & 3 in {SIGHASH_DEFAULT, SIGHASH_ALL}:
+            parts.append(outputs)
+        parts.append(bytes((2 * extension,)))
+        return b"".join(parts)
+
+    def _spent(self, index: int) -> TxOutput:
+        output = self.spent[index] if self.spent else None
+        if output is None:
+            raise InputError(
+                f"the output that input {index} spends is not known",
+                hint="a taproot signature covers the amounts and scripts of all inputs",
+            )
+        return output
 
     def legacy(self, index: int, script_code: bytes, sighash_type: int) -> bytes:
         """The hash of one input before segwit.

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import _ctypes
 import hashlib
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -11,7 +8,7 @@ from bitcointx.core.key import CKey, CPubKey
 
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.der import HALF_ORDER, ORDER
-from wormsig.errors import InputError, UsageError
+from wormsig.errors import InputError
 
 ONE = (1).to_bytes(32, "big")
 G = bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
@@ -176,58 +173,3 @@ def test_many_threads_get_their_own_answers() -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-
-
-def test_misuse_returns_instead_of_aborting_the_process() -> None:
-    lib = secp._library()
-    blank = bytes(64)
-    assert lib.verify(lib.context, blank, digest(1), blank) == 0
-
-
-def test_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secp, "EXTENSION", "_no_such_extension")
-    with pytest.raises(UsageError, match="btclib-secp256k1 is not installed") as caught:
-        secp.library_path()
-    assert "pip install" in (caught.value.hint or "")
-
-
-def test_a_file_that_is_no_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secp, "_loaded", None)
-    monkeypatch.setattr(secp, "library_path", lambda: __file__)
-    with pytest.raises(UsageError, match="cannot be loaded") as caught:
-        secp.pubkey_of(ONE)
-    assert "pip install" in (caught.value.hint or "")
-    assert secp._loaded is None
-
-
-def test_library_without_the_symbols_is_refused() -> None:
-    with pytest.raises(UsageError, match="lacks secp256k1_"):
-        secp._Library(_ctypes.__file__)  # a shared library of something else
-
-
-def test_wrong_answers_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secp, "_DOUBLED", G)
-    with pytest.raises(UsageError, match="wrong answers"):
-        secp._check_known_answers(secp._library())
-
-
-def test_importing_loads_neither_the_library_nor_bitcointx() -> None:
-    code = (
-        "import sys\n"
-        "from wormsig.bitcoin import base58, keys, network, script, secp, sighash, tx\n"
-        "assert secp._loaded is None\n"
-        "assert not [name for name in sys.modules if name.startswith(('bitcointx', '_btclib', 'btclib'))]\n"
-        "secp.pubkey_of(bytes(31) + bytes([1]))\n"
-        "assert secp._loaded is not None\n"
-        "assert not [name for name in sys.modules if name.startswith(('bitcointx', '_btclib', 'btclib'))]\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_bitcointx_uses_the_same_library() -> None:
-    secp.equip_bitcointx()
-    secp.equip_bitcointx()
-    key = CKey(ONE)
-    assert bytes(key.pub) == G
-    assert key.pub.verify(digest(1), key.sign(digest(1)))
-    assert key.xonly_pub.verify_schnorr(digest(1), key.sign_schnorr_no_tweak(digest(1)))
