@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, TypeAlias, assert_never
 
 from wormsig.ceremony import status as told
-from wormsig.render.sanitize import sanitize
+from wormsig.render.sanitize import quote, sanitize
 
 _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 _PROGRESS = {
@@ -33,69 +33,93 @@ _SEEN = {
     "no-node": "you have no node here to check that with",
 }
 
+_WORDS = 300
+"""Characters of somebody else's words that are shown."""
 
-def _quoted(text: str) -> str:
-    return f'"{sanitize(text, 300)}"'
+# A status that stands in none of the three is a type error here.
+_OfConnection: TypeAlias = (
+    told.CodeReady | told.CodeFailed | told.PeerConnected | told.PeerLost | told.PsbtDelivered | told.PeerProgress
+    | told.ConnectionNotice
+)  # fmt: skip
+_OfOurs: TypeAlias = (
+    told.Joined | told.PsbtReceived | told.SignedBefore | told.AnswerSent | told.DeclineSent | told.AnswerJudged
+    | told.OutcomeSeen
+)  # fmt: skip
+_OfCeremony: TypeAlias = (
+    told.Started | told.SignedHere | told.SignaturesTaken | told.AnswerRefused
+    | told.PeerDeclined | told.ThresholdReached | told.NodeAccepts | told.Broadcast | told.OutcomeDelivered
+)  # fmt: skip
 
 
 def status_object(status: told.Status) -> dict[str, Any]:
-    """A status as the object that `--json` prints: `event`, then the fields of its class."""
+    """A status as the object that `--json` prints.
+
+    Args:
+        status: What happened.
+
+    Returns:
+        `event`, the class's name in lower case with dashes; then the fields of the class, as they are.
+    """
     name = _WORD_START.sub("-", type(status).__name__).lower()
     return {"event": name, **dataclasses.asdict(status)}
 
 
 def status_line(status: told.Status) -> str:
-    """A status as one line or a few for a person, 80 columns where names allow."""
-    match status:
-        case (
-            told.CodeReady() | told.CodeFailed() | told.PeerConnected() | told.PeerLost() | told.PeerProgress()
-            | told.ConnectionNotice() | told.PsbtDelivered()
-        ):  # fmt: skip
-            return _about_connection(status)
-        case (
-            told.Joined() | told.PsbtReceived() | told.SignedBefore() | told.AnswerSent() | told.DeclineSent()
-            | told.AnswerJudged() | told.OutcomeSeen()
-        ):  # fmt: skip
-            return _about_us(status)
-        case _:
-            return _about_ceremony(status)
+    """A status for a person.
+
+    Args:
+        status: What happened.
+
+    Returns:
+        One line or a few, of printable text, 80 columns where names allow.
+    """
+    if isinstance(status, _OfConnection):
+        return _about_connection(status)
+    if isinstance(status, _OfOurs):
+        return _about_us(status)
+    return _about_ceremony(status)
+
+
+def _said(text: str) -> str:
+    return quote(text, _WORDS)
 
 
 def _of(cosigner: str, text: str) -> str:
     return f"  {sanitize(cosigner, 40):<12} {text}"
 
 
-def _about_connection(status: told.Status) -> str:  # noqa: PLR0911  one line per status
+def _about_connection(status: _OfConnection) -> str:  # noqa: PLR0911  one line per status
     match status:
         case told.CodeReady(cosigner=who, code=code, replaces=replaces):
-            return _of(who, f"{'new code: ' if replaces else ''}{code}")
+            return _of(who, f"{'new code: ' if replaces else ''}{sanitize(code)}")
         case told.CodeFailed(cosigner=who, why=why, count=count):
-            return _of(who, f"code used up ({count}): {sanitize(why, 300)}")
+            return _of(who, f"code used up ({count}): {sanitize(why, _WORDS)}")
         case told.PeerConnected(cosigner=who, verifier=words):
-            return _of(who, f"connected · verifier: {words}")
+            return _of(who, f"connected · verifier: {sanitize(words)}")
         case told.PeerLost(cosigner=who, why=why):
-            return _of(who, f"lost: {sanitize(why, 300)}")
+            return _of(who, f"lost: {sanitize(why, _WORDS)}")
         case told.PsbtDelivered(cosigner=who):
             return _of(who, "has the PSBT")
         case told.PeerProgress(cosigner=who, state=state):
             return _of(who, _PROGRESS.get(state, sanitize(state, 40)))
         case told.ConnectionNotice(cosigner=who, notice=notice):
-            return f"{notice}." if who is None else _of(who, notice)
-    raise TypeError(status)
+            return f"{sanitize(notice)}." if who is None else _of(who, sanitize(notice))
+        case _:
+            assert_never(status)
 
 
-def _about_ceremony(status: told.Status) -> str:  # noqa: PLR0911  one line per status
+def _about_ceremony(status: _OfCeremony) -> str:  # noqa: PLR0911  one line per status
     match status:
         case told.Started(ceremony=ceremony, threshold=need, have=have):
-            return f"Ceremony {ceremony[:6]}: {have} of {need} signatures."
+            return f"Ceremony {sanitize(ceremony[:6])}: {have} of {need} signatures."
         case told.SignedHere(signer=signer, have=have, need=need):
             return f"Signed with {sanitize(signer, 80)}: {have} of {need} signatures."
         case told.SignaturesTaken():
             return _taken(status)
         case told.AnswerRefused(cosigner=who, problem=problem):
-            return _of(who, f"answer refused, nothing taken: {_quoted(problem)}")
+            return _of(who, f"answer refused, nothing taken: {_said(problem)}")
         case told.PeerDeclined(cosigner=who, reason=reason):
-            return _of(who, f"declined: {_quoted(reason)}")
+            return _of(who, f"declined: {_said(reason)}")
         case told.ThresholdReached(have=have, need=need, vsize=vsize):
             return f"{have} of {need} signatures, all verified. The transaction is final ({vsize} vB)."
         case told.NodeAccepts(vsize=vsize):
@@ -103,8 +127,9 @@ def _about_ceremony(status: told.Status) -> str:  # noqa: PLR0911  one line per 
         case told.Broadcast():
             return "Broadcast; the node has it."
         case told.OutcomeDelivered(cosigner=who, result=result):
-            return _of(who, f"was told: {result}")
-    raise TypeError(status)
+            return _of(who, f"was told: {sanitize(result, 40)}")
+        case _:
+            assert_never(status)
 
 
 def _taken(status: told.SignaturesTaken) -> str:
@@ -113,39 +138,42 @@ def _taken(status: told.SignaturesTaken) -> str:
         lines = [_of(who, f"signed: {', '.join(sanitize(key, 60) for key in status.keys)}, verified")]
     else:
         lines = [_of(who, "brought nothing new: these signatures were there already")]
-    lines += [_of("", f"not taken: {sanitize(problem, 300)}") for problem in status.problems]
+    lines += [_of("", f"not taken: {sanitize(problem, _WORDS)}") for problem in status.problems]
     lines += [_of("", f"came back changed, ignored: {sanitize(field, 200)}") for field in status.ignored]
     lines.append(f"  {status.have} of {status.need} signatures.")
     return "\n".join(lines)
 
 
-def _about_us(status: told.Status) -> str:  # noqa: PLR0911  one line per status
+def _about_us(status: _OfOurs) -> str:  # noqa: PLR0911  one line per status
     match status:
         case told.Joined(verifier=words):
-            return f"connected · verifier: {words} (compare when asked to)"
+            return f"connected · verifier: {sanitize(words)} (compare when asked to)"
         case told.PsbtReceived(ceremony=ceremony, size=size):
-            return f"The PSBT is here ({size} bytes, ceremony {ceremony[:6]})."
+            return f"The PSBT is here ({size} bytes, ceremony {sanitize(ceremony[:6])})."
         case told.SignedBefore(ceremony=ceremony):
-            return f"Signed here before, in ceremony {ceremony[:6]}; the same signatures are sent again."
+            return f"Signed here before, in ceremony {sanitize(ceremony[:6])}; the same signatures are sent again."
         case told.AnswerSent():
             return "Signed and sent; the coordinator has it. Waiting for the outcome …"
         case told.DeclineSent(reason=reason):
-            return f"The coordinator was told: {_quoted(reason)}"
+            return f"The coordinator was told: {_said(reason)}"
         case told.AnswerJudged(accepted=accepted, rejected=rejected, problems=problems):
             lines = [f"The coordinator took {accepted} signature{'' if accepted == 1 else 's'}."]
             lines += [f"  {rejected} not taken"] if rejected else []
-            return "\n".join([*lines, *(f"  {_quoted(problem)}" for problem in problems)])
+            return "\n".join([*lines, *(f"  {_said(problem)}" for problem in problems)])
         case told.OutcomeSeen():
             return _outcome(status)
-    raise TypeError(status)
+        case _:
+            assert_never(status)
 
 
 def _outcome(status: told.OutcomeSeen) -> str:
     text = f"The coordinator {_RESULTS.get(status.result, 'says ' + sanitize(status.result, 40))}"
     if status.reason:
-        text += f": {_quoted(status.reason)}"
+        text += f": {_said(status.reason)}"
     if status.lie:
-        return f"{text}.\nBut the transaction that came with it is not the one that was approved here."
-    if status.txid is not None and status.result in ("broadcast", "not-needed"):
-        text += f"; {_SEEN.get(status.seen, 'your node does not know it')}"
-    return text + "."
+        return f"{text}.\nBut what came with it is not the transaction that was approved here."
+    if status.txid is None:
+        return text + "."
+    if status.result in ("broadcast", "not-needed"):
+        text += f"; {_SEEN.get(status.seen, _SEEN['unknown'])}"
+    return f"{text}:\n  txid {sanitize(status.txid)}"

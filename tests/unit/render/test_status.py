@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, get_args
+
+import pytest
+
+from wormsig.ceremony import status as told
+from wormsig.render.sanitize import to_json
+from wormsig.render.status import status_line, status_object
+
+TXID = "c0ffee" + "0" * 58
+WORDS = "adroitness unravel absurd Jupiter"
+
+EXAMPLES: list[tuple[told.Status, str]] = [
+    (told.Started("7f3a19" + "0" * 26, "coordinator", 2, 1, ("bob",)), "Ceremony 7f3a19: 1 of 2 signatures."),
+    (told.SignedHere("key:alice.key", 1, 2), "Signed with key:alice.key: 1 of 2 signatures."),
+    (told.CodeReady("bob", "7-guitarist-revenge-orca"), "  bob          7-guitarist-revenge-orca"),
+    (told.CodeReady("bob", "4-miracle-flagpole", replaces=True), "  bob          new code: 4-miracle-flagpole"),
+    (told.PeerConnected("bob", WORDS), f"  bob          connected · verifier: {WORDS}"),
+    (told.PsbtDelivered("bob"), "  bob          has the PSBT"),
+    (told.PeerProgress("bob", "reviewing"), "  bob          is reviewing"),
+    (
+        told.SignaturesTaken("bob", ("bob",), 2, 0, (), (), 2, 2),
+        "  bob          signed: bob, verified\n  2 of 2 signatures.",
+    ),
+    (
+        told.SignaturesTaken("bob", ("carol", "dave"), 1, 1, ("input 1: it does not verify",), ("output 0: x",), 1, 2),
+        (
+            "  bob          signed: carol, dave, verified\n"
+            "               not taken: input 1: it does not verify\n"
+            "               came back changed, ignored: output 0: x\n"
+            "  1 of 2 signatures."
+        ),
+    ),
+    (
+        told.SignaturesTaken("bob", (), 0, 0, (), (), 1, 2),
+        "  bob          brought nothing new: these signatures were there already\n  1 of 2 signatures.",
+    ),
+    (
+        told.AnswerRefused("bob", "output 0 pays 1 sat"),
+        '  bob          answer refused, nothing taken: "output 0 pays 1 sat"',
+    ),
+    (told.PeerDeclined("bob", "wrong amount"), '  bob          declined: "wrong amount"'),
+    (told.CodeFailed("bob", "wrong code", 2), "  bob          code used up (2): wrong code"),
+    (told.PeerLost("bob", "the other side left"), "  bob          lost: the other side left"),
+    (told.ConnectionNotice("bob", "no sign of the other side"), "  bob          no sign of the other side"),
+    (told.ConnectionNotice(None, "the relay is back"), "the relay is back."),
+    (
+        told.ThresholdReached(2, 2, TXID, 294),
+        "2 of 2 signatures, all verified. The transaction is final (294 vB).",
+    ),
+    (told.NodeAccepts(294), "The node accepts the transaction (294 vB)."),
+    (told.Broadcast(TXID), "Broadcast; the node has it."),
+    (told.OutcomeDelivered("bob", "not-needed"), "  bob          was told: not-needed"),
+    (told.Joined(WORDS), f"connected · verifier: {WORDS} (compare when asked to)"),
+    (told.PsbtReceived("7f3a19" + "0" * 26, 1234), "The PSBT is here (1234 bytes, ceremony 7f3a19)."),
+    (
+        told.SignedBefore("7f3a19" + "0" * 26),
+        "Signed here before, in ceremony 7f3a19; the same signatures are sent again.",
+    ),
+    (told.AnswerSent(1), "Signed and sent; the coordinator has it. Waiting for the outcome …"),
+    (told.DeclineSent("wrong amount"), 'The coordinator was told: "wrong amount"'),
+    (told.AnswerJudged(1, 0, ()), "The coordinator took 1 signature."),
+    (told.AnswerJudged(0, 2, ("high S",)), 'The coordinator took 0 signatures.\n  2 not taken\n  "high S"'),
+    (
+        told.OutcomeSeen("broadcast", TXID, "", "mempool"),
+        f"The coordinator says that it was broadcast; your node has it in its mempool:\n  txid {TXID}",
+    ),
+    (
+        told.OutcomeSeen("broadcast", TXID, "", "no-node"),
+        f"The coordinator says that it was broadcast; you have no node here to check that with:\n  txid {TXID}",
+    ),
+    (
+        told.OutcomeSeen("final", TXID, "there is no node", "unknown"),
+        f'The coordinator says that it is complete and kept, not broadcast yet: "there is no node":\n  txid {TXID}',
+    ),
+    (
+        told.OutcomeSeen("not-needed", None, "", "no-node"),
+        "The coordinator says that your signature is not needed: enough others signed.",
+    ),
+    (told.OutcomeSeen("cancelled", None, "never mind", "no-node"), 'The coordinator cancelled: "never mind".'),
+    (told.OutcomeSeen("failed", None, "", "no-node"), "The coordinator says that it failed."),
+    (
+        told.OutcomeSeen("broadcast", None, "", "no-node", lie=True),
+        (
+            "The coordinator says that it was broadcast.\n"
+            "But what came with it is not the transaction that was approved here."
+        ),
+    ),
+]
+
+STATUSES = {each for each in vars(told).values() if isinstance(each, type) and dataclasses.is_dataclass(each)}
+HOSTILE = '\x1b[2J\r\n\u202eevil\u200b" bob signed: "[bold]' + "x" * 5000
+
+
+@pytest.mark.parametrize(("status", "text"), EXAMPLES, ids=lambda value: type(value).__name__)
+def test_a_status_for_a_person(status: told.Status, text: str) -> None:
+    assert status_line(status) == text
+
+
+def test_every_status_is_in_the_union_and_has_an_example() -> None:
+    assert set(get_args(told.Status)) == STATUSES
+    assert {type(status) for status, _ in EXAMPLES} == STATUSES
+
+
+@pytest.mark.parametrize(("status", "text"), EXAMPLES, ids=lambda value: type(value).__name__)
+def test_a_status_for_a_script(status: told.Status, text: str) -> None:
+    assert text
+    shown = json.loads(to_json(status_object(status)))
+    name = "".join(part.capitalize() for part in shown.pop("event").split("-"))
+    assert name == type(status).__name__
+    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in vars_of(status).items()}
+    assert shown == fields
+
+
+def vars_of(status: told.Status) -> dict[str, Any]:
+    return {field.name: getattr(status, field.name) for field in dataclasses.fields(status)}
+
+
+def hostile(status: told.Status) -> told.Status:
+    """The same status with an attacker's words wherever there are words."""
+    changed: dict[str, Any] = {}
+    for name, value in vars_of(status).items():
+        if isinstance(value, str):
+            changed[name] = HOSTILE
+        elif isinstance(value, tuple):
+            changed[name] = (HOSTILE,) * 3
+    return dataclasses.replace(status, **changed)
+
+
+@pytest.mark.parametrize("status", [status for status, _ in EXAMPLES], ids=lambda value: type(value).__name__)
+def test_c17_hostile_words_are_escaped_and_cut(status: told.Status) -> None:
+    text = status_line(hostile(status))
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "evil\u200b" not in text
+    assert "\u202e" not in text
+    assert len(text) < 4000
+    as_json = to_json(status_object(hostile(status)))
+    assert as_json.isascii()
+    assert as_json.isprintable()
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        told.PeerDeclined("bob", HOSTILE[-5000:-4900] + '" bob signed: "'),
+        told.AnswerRefused("bob", 'x" bob signed: "'),
+        told.DeclineSent('x" bob signed: "'),
+        told.AnswerJudged(0, 1, ('x" bob signed: "',)),
+        told.OutcomeSeen("failed", None, 'x" bob signed: "', "no-node"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_c17_words_of_others_stay_within_their_quotes(status: told.Status) -> None:
+    assert status_line(status).count('"') == 2
+
+
+def test_lines_fit_eighty_columns() -> None:
+    long = {type(status) for status, text in EXAMPLES for line in text.split("\n") if len(line) > 80}
+    assert long <= {told.OutcomeSeen}
