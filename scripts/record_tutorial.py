@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/tutorial.md")
 BLOCK = re.compile(r"^```sh\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"\b\d+(?:-[a-z]+){2,}\b")
-QUESTION = r"(?:\[y/N\]|with a reason): ?"
+QUESTION = r"(?:\[y/N\]|with a reason):? ?"
 PATIENCE = 90
 REFUSED = 4
 
@@ -81,7 +81,7 @@ class Terminal:
     def read(self, patience: float) -> bool:
         """Read on for so many seconds; answer a question with y. Whether something happened."""
         if self.code is not None:
-            return True
+            return False
         # Read what is there, rather than expect(): what has been said so far is wanted even when nothing matches.
         try:
             self.text += self.shell.read_nonblocking(4096, patience)
@@ -146,10 +146,15 @@ class Stage:
         sender = self.terminal(first.who)
         sender.start(self.here(first.code))
         waiting = {block.who: block for block in others}
+        quiet = 0
         while any(self.terminal(block.who).code is None for block in blocks if block.who not in waiting):
             happened = False
             for block in blocks:
                 happened |= block.who not in waiting and self.terminal(block.who).read(0.1)
+            quiet = 0 if happened else quiet + 1
+            if quiet * 0.1 * len(blocks) > PATIENCE:
+                texts = "\n".join(self.terminal(block.who).text for block in blocks)
+                raise SystemExit(f"nothing happens for {PATIENCE} s after:\n{texts}")
             for line in sender.text.splitlines()[:-1]:
                 code = CODE.search(line)
                 who = next((who for who in waiting if re.search(rf"\b{who}\b", line)), None)
@@ -226,6 +231,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("pages", nargs="*", default=PAGES)
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the node is stopped then, too
     for name in args.pages:
         path = ROOT / name
         page = path.read_text(encoding="utf-8")
