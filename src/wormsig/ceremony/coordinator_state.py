@@ -101,7 +101,7 @@ STAGES: dict[tuple[Stage, type[Event]], Stage] = {
     **{(stage, Offered): Stage.OFFERED for stage in _IN_TOUCH},
     **{(stage, Offered): stage for stage in _ANSWERED},
     **{(stage, Contributed): Stage.SIGNED for stage in _ANY},
-    **{(stage, NothingNew): Stage.NOTHING_NEW for stage in _ANY},
+    **{(stage, NothingNew): Stage.NOTHING_NEW for stage in _IN_TOUCH},
     **{(stage, NothingNew): stage for stage in _ANSWERED},
     **{(stage, Misbehaved): Stage.MISBEHAVED for stage in _ANY},
     **{(stage, Misbehaved): stage for stage in (Stage.SIGNED, Stage.DECLINED)},
