@@ -10,7 +10,7 @@ from (docs/adr/0003). PSBTs, wallets and any judgement about what is being signe
 | `libsecp` | where libsecp256k1 comes from; its functions, ready for ctypes |
 | `secp` | keys, key tweaks and ECDSA on it |
 | `schnorr` | BIP340 signatures and taproot's key tweaks on it |
-| `taproot` | script trees, control blocks, witnesses, `multi_a` |
+| `taproot`, `tapscript` | script trees, control blocks, witnesses; `multi_a` leaves |
 | `keys` | BIP32 extended keys, key origins, derivation paths |
 | `tx` | transactions: parse, serialize, ids, weight |
 | `script` | script templates, multisig, hashes, assembly text |

@@ -1,7 +1,7 @@
-"""Taproot over bytes (BIP341, BIP342): script trees, control blocks, witnesses, and the `multi_a` template.
+"""Taproot over bytes (BIP341): output scripts, script trees, control blocks and witnesses.
 
-Signature hashes stand in `sighash`, keys and signatures in `schnorr`. Running scripts does not belong here, nor does
-anything that needs to know whose key or script it is.
+Signature hashes stand in `sighash`, keys and signatures in `schnorr`, the scripts of leaves in `tapscript`. Running
+scripts does not belong here, nor does anything that needs to know whose key or script it is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wormsig.bitcoin.compact import write_compact
 from wormsig.bitcoin.schnorr import taproot_tweak_pubkey
-from wormsig.bitcoin.script import push, tag_prefix, tagged_hash
+from wormsig.bitcoin.script import tag_prefix, tagged_hash
+from wormsig.bitcoin.tapscript import MAX_MULTI_A_KEYS, MultiA, multi_a_script, parse_multi_a
 from wormsig.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,17 +47,8 @@ TAPSCRIPT: Final = 0xC0
 """The leaf version of BIP342; others are not defined yet."""
 MAX_DEPTH: Final = 128
 ANNEX_TAG: Final = 0x50
-MAX_MULTI_A_KEYS: Final = 999
-"""As many as the stack of a tapscript has room for."""
 NUMS_KEY: Final = bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0")
 """BIP341's H: the x of a point whose secret key nobody can know, for outputs without a key path."""
-
-_OP_1: Final = 0x51
-_OP_NUMEQUAL: Final = 0x9C
-_OP_CHECKSIG: Final = 0xAC
-_OP_CHECKSIGADD: Final = 0xBA
-_KEY_STEP: Final = 34
-"""A pushed x-only key and the opcode behind it."""
 
 _LEAF: Final = tag_prefix("TapLeaf")
 _BRANCH: Final = tag_prefix("TapBranch")
@@ -118,6 +110,34 @@ def _flattened(node: Nested, depth: int) -> Iterator[tuple[int, TapLeaf]]:
         yield from _flattened(side, depth + 1)
 
 
+def _joined(leaves: Sequence[tuple[int, TapLeaf]]) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """Join neighbours of the same depth until one node is left.
+
+    Returns:
+        The root's hash; and of every other node, leaves first, the node it was joined into and the hash beside it.
+    """
+    parents: list[tuple[int, bytes]] = [(0, b"")] * max(0, 2 * len(leaves) - 2)
+    pending: list[tuple[int, int, bytes]] = []  # depth, number and hash of nodes that wait for their right side
+    number = len(leaves)
+    for leaf, (leaf_depth, content) in enumerate(leaves):
+        depth, node, digest = leaf_depth, leaf, content.hash
+        if not 0 <= depth <= MAX_DEPTH:
+            raise InputError(f"taproot leaf {leaf} has depth {depth}, not 0 to {MAX_DEPTH}")
+        while pending and pending[-1][0] == depth:
+            _, left, other = pending.pop()
+            if depth == 0:
+                raise InputError("taproot leaves make more than one tree")
+            parents[left], parents[node] = (number, digest), (number, other)
+            depth, node, digest = depth - 1, number, tapbranch_hash(other, digest)
+            number += 1
+        if pending and pending[-1][0] > depth:
+            raise InputError("taproot leaves do not make one tree")
+        pending.append((depth, node, digest))
+    if len(pending) != 1 or pending[0][0] != 0:
+        raise InputError("taproot leaves do not make one tree")
+    return pending[0][2], parents
+
+
 @dataclass(frozen=True)
 class TapTree:
     """A script tree; not slotted because its root is computed once and kept. Memory and time are linear in the leaves.
@@ -130,12 +150,13 @@ class TapTree:
     """
 
     leaves: tuple[tuple[int, TapLeaf], ...]
-    # Of every node, leaves first: the node it was joined into, and the hash beside it.
-    _parents: dict[int, tuple[int, bytes]] = field(init=False, repr=False, compare=False, default_factory=dict)
     merkle_root: bytes = field(init=False, repr=False, compare=False)
+    _parents: list[tuple[int, bytes]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "merkle_root", self._build())
+        root, parents = _joined(self.leaves)
+        object.__setattr__(self, "merkle_root", root)
+        object.__setattr__(self, "_parents", parents)
 
     @classmethod
     def of(cls, leaves: Iterable[tuple[int, int, bytes]]) -> TapTree:
@@ -155,35 +176,19 @@ class TapTree:
         """
         return cls(tuple(_flattened(tree, 0)))
 
-    def _build(self) -> bytes:
-        """Join neighbours of the same depth until one node is left."""
-        pending: list[tuple[int, int, bytes]] = []  # depth, number and hash of nodes that wait for their right side
-        number = len(self.leaves)
-        for leaf, (leaf_depth, content) in enumerate(self.leaves):
-            depth, node, digest = leaf_depth, leaf, content.hash
-            if not 0 <= depth <= MAX_DEPTH:
-                raise InputError(f"taproot leaf {leaf} has depth {depth}, not 0 to {MAX_DEPTH}")
-            while pending and pending[-1][0] == depth:
-                _, left, other = pending.pop()
-                if depth == 0:
-                    raise InputError("taproot leaves make more than one tree")
-                self._parents[left], self._parents[node] = (number, digest), (number, other)
-                depth, node, digest = depth - 1, number, tapbranch_hash(other, digest)
-                number += 1
-            if pending and pending[-1][0] >= depth:
-                raise InputError("taproot leaves do not make one tree")
-            pending.append((depth, node, digest))
-        if len(pending) != 1 or pending[0][0] != 0:
-            raise InputError("taproot leaves do not make one tree")
-        return pending[0][2]
-
     def path(self, leaf: int) -> tuple[bytes, ...]:
-        """The hashes beside the way from a leaf up to the root, the leaf's neighbour first."""
+        """The hashes beside the way from a leaf up to the root, the leaf's neighbour first.
+
+        Raises:
+            InputError: There is no such leaf.
+        """
+        if not 0 <= leaf < len(self.leaves):
+            raise InputError(f"the taproot tree has no leaf {leaf}")
         found: list[bytes] = []
-        step = self._parents.get(leaf)
-        while step is not None:
-            found.append(step[1])
-            step = self._parents.get(step[0])
+        node, root = leaf, len(self._parents)
+        while node != root:
+            node, beside = self._parents[node]
+            found.append(beside)
         return tuple(found)
 
 
@@ -228,10 +233,10 @@ class TaprootOutput:
         Raises:
             InputError: There is no such leaf.
         """
-        if self.tree is None or not 0 <= leaf < len(self.tree.leaves):
-            raise InputError(f"the taproot tree has no leaf {leaf}")
-        version = self.tree.leaves[leaf][1].version
-        return ControlBlock(version, self._tweaked[1], self.internal_key, self.tree.path(leaf)).encode()
+        if self.tree is None:
+            raise InputError("a taproot output without scripts has no leaf")
+        path, (_, content) = self.tree.path(leaf), self.tree.leaves[leaf]
+        return ControlBlock(content.version, self._tweaked[1], self.internal_key, path).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,61 +328,3 @@ def split_witness(stack: Sequence[bytes]) -> TaprootWitness:
     if stack[-1][:1] == bytes((ANNEX_TAG,)):
         raise InputError("taproot witness has an annex, whose meaning is not defined")
     return TaprootWitness(tuple(stack[:-2]), stack[-2], stack[-1])
-
-
-@dataclass(frozen=True, slots=True)
-class MultiA:
-    """An m-of-n of OP_CHECKSIGADD (BIP387); x-only keys of 32 bytes in script order.
-
-    The witness has one item a key, in reverse order: the signature, or nothing.
-    """
-
-    threshold: int
-    keys: tuple[bytes, ...]
-
-
-def _number(value: int) -> bytes:
-    """1 to 999 as a script writes it: an opcode, or the shortest little-endian number with a sign bit."""
-    if value <= 16:
-        return bytes((_OP_1 + value - 1,))
-    return push(value.to_bytes(value.bit_length() // 8 + 1, "little"))
-
-
-def multi_a_script(threshold: int, keys: Sequence[bytes]) -> bytes:
-    """The script `<key> OP_CHECKSIG <key> OP_CHECKSIGADD ... threshold OP_NUMEQUAL` (BIP387).
-
-    Args:
-        threshold: At least 1.
-        keys: X-only, in the order given (`sortedmulti_a` sorting is the caller's).
-
-    Raises:
-        InputError: No or too many keys, a threshold that cannot be, or a key of another length than 32.
-    """
-    if not 1 <= threshold <= len(keys) <= MAX_MULTI_A_KEYS:
-        raise InputError(f"{threshold} of {len(keys)} is no multisig")
-    if any(len(key) != 32 for key in keys):
-        raise InputError("a public key in a tapscript multisig has 32 bytes")
-    steps = b"\xba".join([b"\x20" + key for key in keys[1:]])
-    first = b"\x20" + keys[0] + b"\xac"
-    return first + (steps + b"\xba" if steps else b"") + _number(threshold) + b"\x9c"
-
-
-def parse_multi_a(script: bytes) -> MultiA | None:
-    """The inverse of `multi_a_script`, for exactly that template; None for any other script.
-
-    That the keys are on the curve is not checked.
-    """
-    end = len(script)
-    keys: list[bytes] = []
-    offset, opcode = 0, _OP_CHECKSIG
-    while end - offset > _KEY_STEP and script[offset] == 0x20 and script[offset + 33] == opcode:
-        keys.append(script[offset + 1 : offset + 33])
-        offset += _KEY_STEP
-        opcode = _OP_CHECKSIGADD
-    rest = script[offset:-1]
-    if not keys or not rest or len(keys) > MAX_MULTI_A_KEYS or script[-1] != _OP_NUMEQUAL:
-        return None
-    threshold = rest[0] - _OP_1 + 1 if len(rest) == 1 else int.from_bytes(rest[1:], "little")
-    if not 1 <= threshold <= len(keys) or _number(threshold) != rest:
-        return None
-    return MultiA(threshold, tuple(keys))

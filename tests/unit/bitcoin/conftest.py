@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-_NEEDS = {"test_corpus.py": "WORMSIG_CORPUS", "test_vectors.py": "WORMSIG_VECTORS"}
+_NEEDS = {
+    "test_corpus.py": "WORMSIG_CORPUS",
+    "test_vectors.py": "WORMSIG_VECTORS",
+    "test_vectors_taproot.py": "WORMSIG_VECTORS",
+}
 
 collect_ignore = [name for name, variable in _NEEDS.items() if not os.environ.get(variable)]
 

@@ -10,6 +10,7 @@ import pytest
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.keys import ExtendedPrivateKey, ExtendedPublicKey, parse_path
 from wormsig.bitcoin.network import Network, address_of, script_of
+from wormsig.bitcoin.schnorr import NO_AUX, schnorr_sign, schnorr_verify, split_signature
 from wormsig.bitcoin.script import (
     Multisig,
     p2sh_script,
@@ -18,7 +19,18 @@ from wormsig.bitcoin.script import (
     parse_pushes,
 )
 from wormsig.bitcoin.sighash import Sighasher
-from wormsig.bitcoin.tx import Transaction, parse_transaction, previous_output
+from wormsig.bitcoin.taproot import (
+    NUMS_KEY,
+    MultiA,
+    TaprootOutput,
+    TapTree,
+    multi_a_script,
+    parse_multi_a,
+    split_witness,
+    tapleaf_hash,
+    verify_control_block,
+)
+from wormsig.bitcoin.tx import Transaction, TxOutput, parse_transaction, previous_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,3 +138,60 @@ def test_account_keys_come_from_the_seeds(corpus: Path) -> None:
             account = master.derive(path)
             assert account.text() == cosigner["account_tprv"]
             assert account.neuter() == ExtendedPublicKey.from_text(cosigner["account_tpub"])
+
+
+def spent_outputs(case: dict[str, Any], tx: Transaction) -> list[TxOutput]:
+    raws = [bytes.fromhex(case["prev_txs"][txin.outpoint.txid[::-1].hex()]) for txin in tx.inputs]
+    return [previous_output(raw, txin.outpoint.index)[1] for raw, txin in zip(raws, tx.inputs, strict=True)]
+
+
+def test_our_taproot_scripts_and_signatures_are_bitcoinds(corpus: Path) -> None:
+    """Bitcoind gives no auxiliary bytes: without any, ours are the same."""
+    compared = 0
+    for case in cases(corpus):
+        if case["script_type"] != "tr-multi-a":
+            continue
+        paths = {(each["txid"], each["vout"]): each["path"] for each in case["inputs"]}
+        for _, raw in finals(case):
+            tx = parse_transaction(raw)
+            spent = spent_outputs(case, tx)
+            hasher = Sighasher(tx, spent)
+            for index, txin in enumerate(tx.inputs):
+                secrets = secrets_of(case, paths[txin.outpoint.txid[::-1].hex(), txin.outpoint.index])
+                by_x = {pubkey[1:]: secret for pubkey, secret in secrets.items()}
+                script = multi_a_script(case["threshold"], sorted(by_x))
+                output = TaprootOutput(NUMS_KEY, TapTree.nested(script))
+                assert output.script == spent[index].script
+                witness = split_witness(tx.witnesses[index])
+                assert (witness.script, witness.control) == (script, output.control_block(0))
+                assert verify_control_block(output.control_block(0), script, output.output_key)
+                parsed = parse_multi_a(script)
+                assert parsed == MultiA(case["threshold"], tuple(sorted(by_x)))
+                digest = hasher.tapscript(index, tapleaf_hash(script), 0)
+                assert len(witness.arguments) == len(parsed.keys)
+                for key, signature in zip(reversed(parsed.keys), witness.arguments, strict=True):
+                    if signature:
+                        assert schnorr_verify(key, digest, signature)
+                        assert schnorr_sign(by_x[key], digest, NO_AUX) == signature
+                        compared += 1
+    assert compared == 2 * 4 * (1 + 3)
+
+
+def test_bitcoinds_musig_signatures_verify(corpus: Path) -> None:
+    verified = 0
+    for case in cases(corpus):
+        if case["script_type"] != "tr-musig":
+            continue
+        for _, raw in finals(case):
+            tx = parse_transaction(raw)
+            spent = spent_outputs(case, tx)
+            hasher = Sighasher(tx, spent)
+            for index, output in enumerate(spent):
+                witness = split_witness(tx.witnesses[index])
+                assert witness.script is None
+                split = split_signature(witness.arguments[0])
+                assert split is not None
+                assert split[1] == 0
+                assert schnorr_verify(output.script[2:], hasher.taproot(index, 0), split[0])
+                verified += 1
+    assert verified == 1 + 3
