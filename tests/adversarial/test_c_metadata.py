@@ -232,7 +232,7 @@ def test_c16_legacy_sighash_bomb(judge: Judge):
         global_map={b"\x00": tx.serialize(witness=False)},
         inputs=tuple(fields for _ in spends),
         outputs=tuple({} for _ in outputs),
-        tx=tx,
+        transaction=tx,
     )
     began = time.process_time()
     report = judge.report(bomb)

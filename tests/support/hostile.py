@@ -17,8 +17,9 @@ from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, 
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxInput, TxOutput
 from wormsig.psbt import creator, updater
-from wormsig.psbt.model import UNSIGNED_TX, Psbt
+from wormsig.psbt.model import Psbt
 from wormsig.psbt.signer import sign_inputs
+from wormsig.psbt.unsigned import UNSIGNED_TX
 from wormsig.review.context import ReviewContext
 from wormsig.review.review import review
 from wormsig.signers.keyfile import encode_key

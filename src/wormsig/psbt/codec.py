@@ -1,7 +1,8 @@
 """Bytes to maps and back: lossless, strict, bounded, in time linear in the bytes.
 
 `serialize(parse(b)) == b` for every PSBT that parses. Whatever is not exactly as BIP174 (and 370, 371, 373) writes it
-is refused with the map, the key type's name and the reason. What the fields mean does not belong here.
+is refused with the map, the key type's name and the reason. What the fields mean does not belong here; the transaction
+that they describe is put together in `unsigned`.
 """
 
 from __future__ import annotations
@@ -11,18 +12,33 @@ import binascii
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from wormsig.bitcoin.tx import parse_transaction, previous_output, read_compact
+from wormsig.bitcoin.tx import previous_output, read_compact
 from wormsig.errors import InputError, NotSupportedError, PsbtError
-from wormsig.psbt.fields import Map, checks, field_name
-from wormsig.psbt.limits import MAX_FIELDS, MAX_FILE_PSBT, MAX_INPUTS, MAX_MAP_FIELDS, MAX_OUTPUTS
-from wormsig.psbt.model import NON_WITNESS_UTXO, UNSIGNED_TX, VERSION, Psbt
+from wormsig.psbt.fields import VERSIONS, Map, checks, field_name, required
+from wormsig.psbt.limits import MAX_FIELDS, MAX_FILE_PSBT, MAX_MAP_FIELDS
+from wormsig.psbt.model import NON_WITNESS_UTXO, Psbt
+from wormsig.psbt.unsigned import (
+    INPUT_COUNT,
+    OUT_SCRIPT,
+    OUTPUT_COUNT,
+    OUTPUT_INDEX,
+    UNSIGNED_TX,
+    VERSION,
+    assembled,
+    check_counts,
+    unsigned_transaction,
+)
 from wormsig.psbt.writer import MAGIC, write_maps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wormsig.bitcoin.tx import Transaction, TxOutput
     from wormsig.psbt.forms import Form
 
-_V0: Final = {kind: checks(kind, 0) for kind in Map}
+_CHECKS: Final = {(kind, version): checks(kind, version) for kind in Map for version in VERSIONS}
+_REQUIRED: Final = {(kind, version): required(kind, version) for kind in Map for version in VERSIONS}
+_SILENT_PAYMENT: Final = b"\x09"
 _BASE64_START: Final = b"cHNidP"
 _REMEMBERED: Final = 1_000
 """Bytes of the largest previous transaction that is remembered; thousands of them then take a few megabytes."""
@@ -76,8 +92,9 @@ def _refusal(problem: str, kind: Map, index: int, key: bytes) -> PsbtError:
     return PsbtError(problem, where=where(kind, index), field=field_name(kind, key))
 
 
-def _check_map(fields: dict[bytes, bytes], table: tuple[Form | None, ...], kind: Map, index: int) -> None:
-    """Refuse fields whose key or value does not have its type's form."""
+def _check_map(fields: dict[bytes, bytes], version: int, kind: Map, index: int) -> None:
+    """Refuse fields whose key or value does not have its type's form, and a map without what its version asks for."""
+    table: tuple[Form | None, ...] = _CHECKS[kind, version]
     for key, value in fields.items():
         check = table[key[0]]
         if check is None:
@@ -85,52 +102,29 @@ def _check_map(fields: dict[bytes, bytes], table: tuple[Form | None, ...], kind:
         problem = check(key, value)
         if problem is not None:
             raise _refusal(problem, kind, index, key)
+    for key in _REQUIRED[kind, version]:
+        if key not in fields:
+            raise _missing(fields, kind, index, key)
+
+
+def _missing(fields: dict[bytes, bytes], kind: Map, index: int, key: bytes) -> InputError:
+    if kind is Map.OUTPUT and key == OUT_SCRIPT and _SILENT_PAYMENT in fields:
+        return NotSupportedError(
+            f"{where(kind, index)} is a silent payment without its script (BIP375), which is not supported yet",
+            hint="ask for the PSBT with the output's script filled in",
+        )
+    return _refusal("is missing", kind, index, key)
 
 
 def _version(fields: dict[bytes, bytes]) -> int:
-    """The PSBT's version; anything but 0 is refused."""
+    """The PSBT's version; anything but 0 and 2 is refused."""
     for key, value in fields.items():
         if key[0] == VERSION[0] and (len(key) != 1 or len(value) != 4):
             raise PsbtError("is not a number of four bytes", where="global map", field="PSBT_GLOBAL_VERSION")
     version = int.from_bytes(fields.get(VERSION, b""), "little")
-    if version == 2 and UNSIGNED_TX not in fields:
-        raise NotSupportedError(
-            "this is a version 2 PSBT (BIP370), which is not supported yet",
-            hint="ask for it in version 0, which all signers read",
-        )
-    if version == 2:
-        raise PsbtError(
-            "does not belong in a version 2 PSBT (BIP370)", where="global map", field="PSBT_GLOBAL_UNSIGNED_TX"
-        )
-    if version:
+    if version not in VERSIONS:
         raise PsbtError(f"unknown version {version}", where="global map", field="PSBT_GLOBAL_VERSION")
     return version
-
-
-@lru_cache(maxsize=4)
-def _parsed(raw: bytes) -> Transaction:
-    """Answers carry the very same unsigned transaction: it is parsed once."""
-    return parse_transaction(raw, allow_witness=False)
-
-
-def unsigned_transaction(raw: bytes) -> Transaction:
-    """Parse PSBT_GLOBAL_UNSIGNED_TX: stripped serialization, no scriptSigs.
-
-    Raises:
-        PsbtError: Not a transaction, or one with scriptSigs, or with more inputs or outputs than a block holds.
-    """
-    try:
-        tx = _parsed(raw)
-    except InputError as error:
-        raise PsbtError(error.message, where="global map", field="PSBT_GLOBAL_UNSIGNED_TX") from None
-    problem = None
-    if any(txin.script_sig for txin in tx.inputs):
-        problem = "has a scriptSig, which an unsigned transaction does not"
-    elif len(tx.inputs) > MAX_INPUTS or len(tx.outputs) > MAX_OUTPUTS:
-        problem = "has more inputs or outputs than a block can hold"
-    if problem:
-        raise PsbtError(problem, where="global map", field="PSBT_GLOBAL_UNSIGNED_TX")
-    return tx
 
 
 def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
@@ -141,11 +135,12 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
         limit: Most bytes that are looked at; `MAX_PEER_PSBT` for what a peer sent.
 
     Returns:
-        The PSBT, of version 0.
+        The PSBT, of version 0 or 2. A version 2 PSBT whose inputs require locktimes that exclude each other is well
+        formed and can be written back; its `tx` raises.
 
     Raises:
         PsbtError: Not exactly a PSBT; says where and which field.
-        NotSupportedError: A version 2 PSBT.
+        NotSupportedError: A silent payment whose script is not known yet (BIP375).
     """
     if len(data) > limit:
         raise PsbtError(f"has {len(data)} bytes, more than the {limit} allowed")
@@ -154,30 +149,48 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
     data = bytes(data)
     global_map, pos = _read_map(data, 5, Map.GLOBAL, 0)
     version = _version(global_map)
-    _check_map(global_map, _V0[Map.GLOBAL], Map.GLOBAL, 0)
-    if UNSIGNED_TX not in global_map:
-        raise PsbtError("is missing", where="global map", field="PSBT_GLOBAL_UNSIGNED_TX")
-    tx = unsigned_transaction(global_map[UNSIGNED_TX])
-    inputs, pos = _read_maps(data, pos, Map.INPUT, len(tx.inputs))
-    outputs, pos = _read_maps(data, pos, Map.OUTPUT, len(tx.outputs))
+    _check_map(global_map, version, Map.GLOBAL, 0)
+    tx = None if version else unsigned_transaction(global_map[UNSIGNED_TX])
+    input_count, output_count = _counts(global_map) if tx is None else (len(tx.inputs), len(tx.outputs))
+    inputs, pos = _read_maps(data, pos, version, Map.INPUT, input_count)
+    outputs, pos = _read_maps(data, pos, version, Map.OUTPUT, output_count)
     if pos != len(data):
         raise PsbtError(f"has {len(data) - pos} bytes after its last map")
     if len(global_map) + sum(map(len, inputs)) + sum(map(len, outputs)) > MAX_FIELDS:
         raise PsbtError(f"has more than {MAX_FIELDS} fields")
+    if tx is None:
+        tx = _assembled(global_map, inputs, outputs)
     psbt = Psbt(version, global_map, tuple(inputs), tuple(outputs), tx)
     _check_previous_transactions(psbt)
     return psbt
 
 
-def _read_maps(data: bytes, pos: int, kind: Map, count: int) -> tuple[list[dict[bytes, bytes]], int]:
-    table = _V0[kind]
+def _counts(global_map: dict[bytes, bytes]) -> tuple[int, int]:
+    """How many input and output maps a version 2 PSBT says that it has."""
+    inputs, _ = read_compact(global_map[INPUT_COUNT], 0)
+    outputs, _ = read_compact(global_map[OUTPUT_COUNT], 0)
+    check_counts(inputs, outputs)
+    return inputs, outputs
+
+
+def _assembled(
+    global_map: dict[bytes, bytes], inputs: Sequence[dict[bytes, bytes]], outputs: Sequence[dict[bytes, bytes]]
+) -> Transaction | None:
+    """The transaction that the maps describe; None when no locktime satisfies every input, for `Psbt.tx` to tell."""
+    try:
+        return assembled(global_map, inputs, outputs)
+    except PsbtError:
+        return None
+
+
+def _read_maps(data: bytes, pos: int, version: int, kind: Map, count: int) -> tuple[list[dict[bytes, bytes]], int]:
     maps = []
     end = len(data)
     for index in range(count):
         if pos == end:
             raise PsbtError("is missing", where=where(kind, index))
         fields, pos = _read_map(data, pos, kind, index)
-        _check_map(fields, table, kind, index)
+        _check_map(fields, version, kind, index)
         maps.append(fields)
     return maps, pos
 
@@ -190,11 +203,12 @@ def _remembered_output(raw: bytes, wanted: int) -> tuple[bytes, TxOutput]:
 
 def _check_previous_transactions(psbt: Psbt) -> None:
     memo = psbt.memo.previous
-    for index, (fields, txin) in enumerate(zip(psbt.inputs, psbt.tx.inputs, strict=True)):
+    tx = psbt.transaction
+    for index, fields in enumerate(psbt.inputs):
         raw = fields.get(NON_WITNESS_UTXO)
         if raw is None:
             continue
-        wanted = txin.outpoint.index
+        wanted = tx.inputs[index].outpoint.index if tx else int.from_bytes(fields[OUTPUT_INDEX], "little")
         try:
             walk = _remembered_output if len(raw) <= _REMEMBERED else previous_output
             memo[index] = walk(raw, wanted)

@@ -53,6 +53,7 @@ class FieldType:
         added_by: The role that adds it.
         check: The form of key and value.
         contribution: Whether a cosigner's answer may carry it into the coordinator's copy, once verified.
+        required: PSBT versions in which every map of its kind must have it.
         final: Whether it stays in an input that is final (BIP174: UTXOs, finals and what is
             unknown stay; what version 2 keeps instead of the transaction does too).
     """
@@ -68,9 +69,13 @@ class FieldType:
     check: Form
     contribution: bool = False
     final: bool = False
+    required: frozenset[int] = frozenset()
 
 
-_BOTH: Final = frozenset({0, 2})
+VERSIONS: Final = (0, 2)
+"""The PSBT versions that there are (BIP174, BIP370)."""
+
+_BOTH: Final = frozenset(VERSIONS)
 _V0: Final = frozenset({0})
 _V2: Final = frozenset({2})
 _NONE: Final = "none"
@@ -89,17 +94,17 @@ _PATH: Final = "fingerprint, path"
 _PROPRIETARY: Final = "identifier, subtype, data"
 
 FIELDS: Final[tuple[FieldType, ...]] = (
-    _T("PSBT_GLOBAL_UNSIGNED_TX", G, 0x00, 174, _V0, _NONE, "transaction, stripped", C, forms.no_keydata),
+    _T("PSBT_GLOBAL_UNSIGNED_TX", G, 0x00, 174, _V0, _NONE, "transaction, stripped", C, forms.no_keydata, required=_V0),
     _T("PSBT_GLOBAL_XPUB", G, 0x01, 174, _BOTH, "xpub, 78", _PATH, U, forms.xpub),
-    _T("PSBT_GLOBAL_TX_VERSION", G, 0x02, 370, _V2, _NONE, "int32", C, forms.sized(4)),
+    _T("PSBT_GLOBAL_TX_VERSION", G, 0x02, 370, _V2, _NONE, "int32", C, forms.sized(4), required=_V2),
     _T("PSBT_GLOBAL_FALLBACK_LOCKTIME", G, 0x03, 370, _V2, _NONE, "uint32", C, forms.sized(4)),
-    _T("PSBT_GLOBAL_INPUT_COUNT", G, 0x04, 370, _V2, _NONE, "compact size", K, forms.compact_size),
-    _T("PSBT_GLOBAL_OUTPUT_COUNT", G, 0x05, 370, _V2, _NONE, "compact size", K, forms.compact_size),
+    _T("PSBT_GLOBAL_INPUT_COUNT", G, 0x04, 370, _V2, _NONE, "compact size", K, forms.compact_size, required=_V2),
+    _T("PSBT_GLOBAL_OUTPUT_COUNT", G, 0x05, 370, _V2, _NONE, "compact size", K, forms.compact_size, required=_V2),
     _T("PSBT_GLOBAL_TX_MODIFIABLE", G, 0x06, 370, _V2, _NONE, "flags, 1", K, forms.sized(1)),
     _T("PSBT_GLOBAL_SP_ECDH_SHARE", G, 0x07, 375, _BOTH, "scan key, 33", "point, 33", S, forms.anything),
     _T("PSBT_GLOBAL_SP_DLEQ", G, 0x08, 375, _BOTH, "scan key, 33", "proof, 64", S, forms.anything),
     _T("PSBT_GLOBAL_GENERIC_SIGNED_MESSAGE", G, 0x09, 322, _BOTH, _NONE, "message", C, forms.anything),
-    _T("PSBT_GLOBAL_VERSION", G, 0xFB, 174, _BOTH, _NONE, "uint32", C, forms.sized(4)),
+    _T("PSBT_GLOBAL_VERSION", G, 0xFB, 174, _BOTH, _NONE, "uint32", C, forms.sized(4), required=_V2),
     _T("PSBT_GLOBAL_PROPRIETARY", G, 0xFC, 174, _BOTH, _PROPRIETARY, "free", A, forms.proprietary),
     _T("PSBT_IN_NON_WITNESS_UTXO", I, 0x00, 174, _BOTH, _NONE, "transaction", U, forms.no_keydata, final=True),
     _T("PSBT_IN_WITNESS_UTXO", I, 0x01, 174, _BOTH, _NONE, "output", U, forms.tx_output, final=True),
@@ -148,11 +153,11 @@ FIELDS: Final[tuple[FieldType, ...]] = (
     _T("PSBT_IN_SHA256", I, 0x0B, 174, _BOTH, "hash, 32", "preimage", S, forms.preimage("sha256"), contribution=True),
     _T("PSBT_IN_HASH160", I, 0x0C, 174, _BOTH, "hash, 20", "preimage", S, forms.preimage("hash160"), contribution=True),
     _T("PSBT_IN_HASH256", I, 0x0D, 174, _BOTH, "hash, 32", "preimage", S, forms.preimage("hash256"), contribution=True),
-    _T("PSBT_IN_PREVIOUS_TXID", I, 0x0E, 370, _V2, _NONE, "txid, 32", K, forms.sized(32), final=True),
-    _T("PSBT_IN_OUTPUT_INDEX", I, 0x0F, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True),
+    _T("PSBT_IN_PREVIOUS_TXID", I, 0x0E, 370, _V2, _NONE, "txid, 32", K, forms.sized(32), final=True, required=_V2),
+    _T("PSBT_IN_OUTPUT_INDEX", I, 0x0F, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True, required=_V2),
     _T("PSBT_IN_SEQUENCE", I, 0x10, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True),
-    _T("PSBT_IN_REQUIRED_TIME_LOCKTIME", I, 0x11, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True),
-    _T("PSBT_IN_REQUIRED_HEIGHT_LOCKTIME", I, 0x12, 370, _V2, _NONE, "uint32", K, forms.sized(4), final=True),
+    _T("PSBT_IN_REQUIRED_TIME_LOCKTIME", I, 0x11, 370, _V2, _NONE, "uint32", K, forms.required_time, final=True),
+    _T("PSBT_IN_REQUIRED_HEIGHT_LOCKTIME", I, 0x12, 370, _V2, _NONE, "uint32", K, forms.required_height, final=True),
     _T(
         "PSBT_IN_TAP_KEY_SIG",
         I,
@@ -223,8 +228,8 @@ FIELDS: Final[tuple[FieldType, ...]] = (
     _T("PSBT_OUT_REDEEM_SCRIPT", O, 0x00, 174, _BOTH, _NONE, "script", U, forms.no_keydata),
     _T("PSBT_OUT_WITNESS_SCRIPT", O, 0x01, 174, _BOTH, _NONE, "script", U, forms.no_keydata),
     _T("PSBT_OUT_BIP32_DERIVATION", O, 0x02, 174, _BOTH, "public key", _PATH, U, forms.derivation),
-    _T("PSBT_OUT_AMOUNT", O, 0x03, 370, _V2, _NONE, "int64", K, forms.sized(8)),
-    _T("PSBT_OUT_SCRIPT", O, 0x04, 370, _V2, _NONE, "script", K, forms.no_keydata),
+    _T("PSBT_OUT_AMOUNT", O, 0x03, 370, _V2, _NONE, "int64", K, forms.sized(8), required=_V2),
+    _T("PSBT_OUT_SCRIPT", O, 0x04, 370, _V2, _NONE, "script", K, forms.no_keydata, required=_V2),
     _T("PSBT_OUT_TAP_INTERNAL_KEY", O, 0x05, 371, _BOTH, _NONE, "x-only key", U, forms.xonly_value),
     _T("PSBT_OUT_TAP_TREE", O, 0x06, 371, _BOTH, _NONE, "leaves", U, forms.tap_tree),
     _T("PSBT_OUT_TAP_BIP32_DERIVATION", O, 0x07, 371, _BOTH, "x-only key", "leaves, origin", U, forms.tap_derivation),
@@ -248,9 +253,9 @@ FIELDS: Final[tuple[FieldType, ...]] = (
 BY_TYPE: Final[dict[tuple[Map, int], FieldType]] = {(field.map, field.type): field for field in FIELDS}
 
 
-def _refuse_in(version: int, field: FieldType) -> Form:
+def _refuse_in(version: int) -> Form:
     def check(_key: bytes, _value: bytes) -> str | None:
-        return f"does not belong in a version {version} PSBT (BIP{field.bip})"
+        return f"does not belong in a version {version} PSBT (BIP370)"
 
     return check
 
@@ -269,8 +274,19 @@ def checks(kind: Map, version: int) -> tuple[Form | None, ...]:
     table[0xFD:] = [forms.long_type] * 3
     for field in FIELDS:
         if field.map is kind:
-            table[field.type] = field.check if version in field.versions else _refuse_in(version, field)
+            table[field.type] = field.check if version in field.versions else _refuse_in(version)
     return tuple(table)
+
+
+def required(kind: Map, version: int) -> dict[bytes, str]:
+    """The keys that every map of a kind must have in a version, with their names; none of them has key data."""
+    return {bytes((field.type,)): field.name for field in FIELDS if field.map is kind and version in field.required}
+
+
+def only_in_one_version(kind: Map) -> frozenset[int]:
+    """The key types that only one version has: what describes the transaction, and the version itself."""
+    number = frozenset({0xFB}) if kind is Map.GLOBAL else frozenset[int]()
+    return number | {field.type for field in FIELDS if field.map is kind and field.versions != _BOTH}
 
 
 def key_type(key: bytes) -> int:

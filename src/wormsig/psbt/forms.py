@@ -75,6 +75,9 @@ def sized(*sizes: int) -> Form:
     return check
 
 
+_uint32: Final = sized(4)
+
+
 def compact_size(key: bytes, value: bytes) -> str | None:
     """The key is its type alone; the value is one compact size."""
     if len(key) != 1:
@@ -84,6 +87,26 @@ def compact_size(key: bytes, value: bytes) -> str | None:
     except InputError as error:
         return f"value {error.message}"
     return None if end == len(value) else "value has bytes after its number"
+
+
+LOCKTIME_THRESHOLD: Final = 500_000_000
+"""Locktimes below it are heights, from it on Unix times (consensus)."""
+
+
+def required_time(key: bytes, value: bytes) -> str | None:
+    """The key is its type alone; the value is a locktime that means a time (BIP370)."""
+    problem = _uint32(key, value)
+    if problem is None and int.from_bytes(value, "little") < LOCKTIME_THRESHOLD:
+        problem = f"value is a height: times begin at {LOCKTIME_THRESHOLD}"
+    return problem
+
+
+def required_height(key: bytes, value: bytes) -> str | None:
+    """The key is its type alone; the value is a locktime that means a height, and not 0 (BIP370)."""
+    problem = _uint32(key, value)
+    if problem is None and not 0 < int.from_bytes(value, "little") < LOCKTIME_THRESHOLD:
+        problem = f"value is not a height from 1 to {LOCKTIME_THRESHOLD - 1}"
+    return problem
 
 
 def tx_output(key: bytes, value: bytes) -> str | None:

@@ -1,8 +1,8 @@
 """`Psbt`: the maps as they stood in the file, and what can be read off them.
 
 A map is a dict from the full key (type byte and key data) to the value, in file order. Maps are never changed;
-`with_input` and its kin give a changed copy. Nothing here is proven: `spent_output` compares what the PSBT says about
-itself, `scripts` and `verify` do the rest.
+`with_input` and its kin give a changed copy, of a version 2 PSBT with the transaction that its maps then describe.
+Nothing here is proven: `spent_output` compares what the PSBT says about itself, `scripts` and `verify` do the rest.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxOutput, previous_output
 from wormsig.errors import InputError
+from wormsig.psbt.unsigned import GLOBAL_FIELDS, INPUT_FIELDS, OUTPUT_FIELDS, assembled
 from wormsig.psbt.writer import write_maps
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
 Fields: TypeAlias = Mapping[bytes, bytes]
 
-UNSIGNED_TX: Final = b"\x00"
 GLOBAL_XPUB: Final = 0x01
-VERSION: Final = b"\xfb"
 
 NON_WITNESS_UTXO: Final = b"\x00"
 WITNESS_UTXO: Final = b"\x01"
@@ -45,7 +44,7 @@ OUT_BIP32_DERIVATION: Final = 0x02
 
 
 _EVIDENCE: Final = (NON_WITNESS_UTXO, WITNESS_UTXO, REDEEM_SCRIPT, WITNESS_SCRIPT)
-"""What scripts, amounts and so signatures are proven by."""
+"""What scripts, amounts and so signatures are proven by, beside the transaction."""
 
 
 class Memo:
@@ -73,19 +72,29 @@ class Psbt:
     """A PSBT; build one with `codec.parse` or `creator.create`.
 
     Args:
-        version: 0.
+        version: 0 or 2.
         global_map: The global fields.
         inputs: One map an input of the transaction.
         outputs: One map an output of the transaction.
-        tx: The unsigned transaction.
+        transaction: The unsigned transaction; None for a version 2 PSBT whose locktime cannot be determined.
     """
 
     version: int
     global_map: Fields
     inputs: tuple[Fields, ...]
     outputs: tuple[Fields, ...]
-    tx: Transaction
+    transaction: Transaction | None
     memo: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
+
+    @property
+    def tx(self) -> Transaction:
+        """The unsigned transaction.
+
+        Raises:
+            PsbtError: Its inputs require locktimes that exclude each other (BIP370).
+        """
+        known = self.transaction
+        return known if known is not None else assembled(self.global_map, self.inputs, self.outputs)
 
     @property
     def txid(self) -> str:
@@ -93,8 +102,9 @@ class Psbt:
         return self.tx.txid
 
     def with_global(self, fields: Fields) -> Psbt:
-        """A copy with another global map, of the same transaction."""
-        return _copy(self, Psbt(self.version, fields, self.inputs, self.outputs, self.tx))
+        """A copy with another global map; of version 0, of the same transaction."""
+        same = not self.version or _same(GLOBAL_FIELDS, self.global_map, fields)
+        return self._changed(fields, self.inputs, self.outputs, same_tx=same)
 
     def with_input(self, index: int, fields: Fields) -> Psbt:
         """A copy with another map for one input; for many use `with_inputs`, which copies once."""
@@ -102,23 +112,48 @@ class Psbt:
 
     def with_inputs(self, changed: Mapping[int, Fields]) -> Psbt:
         """A copy with other maps for some inputs."""
-        inputs = _replaced(self.inputs, changed)
-        copy = Psbt(self.version, self.global_map, inputs, self.outputs, self.tx)
-        same = all(
-            fields.get(key) == self.inputs[index].get(key) for index, fields in changed.items() for key in _EVIDENCE
-        )
-        return _copy(self, copy) if same else copy
+        held = self.inputs
+        same_tx = not self.version or all(_same(INPUT_FIELDS, held[index], new) for index, new in changed.items())
+        evidence = all(_same(_EVIDENCE, held[index], new) for index, new in changed.items())
+        inputs = _replaced(held, changed)
+        return self._changed(self.global_map, inputs, self.outputs, same_tx=same_tx, same_evidence=evidence)
 
     def with_output(self, index: int, fields: Fields) -> Psbt:
         """A copy with another map for one output."""
-        outputs = _replaced(self.outputs, {index: fields})
-        return _copy(self, Psbt(self.version, self.global_map, self.inputs, outputs, self.tx))
+        same = not self.version or _same(OUTPUT_FIELDS, self.outputs[index], fields)
+        return self._changed(self.global_map, self.inputs, _replaced(self.outputs, {index: fields}), same_tx=same)
+
+    def with_maps(self, global_map: Fields, inputs: tuple[Fields, ...], outputs: tuple[Fields, ...]) -> Psbt:
+        """A copy with all maps replaced; of version 0, of the same transaction."""
+        return self._changed(global_map, inputs, outputs, same_tx=not self.version, same_evidence=False)
+
+    def in_version(
+        self, version: int, global_map: Fields, inputs: tuple[Fields, ...], outputs: tuple[Fields, ...]
+    ) -> Psbt:
+        """The same transaction and evidence in maps of another version (`convert` makes them)."""
+        copy = Psbt(version, global_map, inputs, outputs, self.tx)
+        object.__setattr__(copy, "memo", self.memo)
+        return copy
+
+    def _changed(
+        self,
+        global_map: Fields,
+        inputs: tuple[Fields, ...],
+        outputs: tuple[Fields, ...],
+        *,
+        same_tx: bool,
+        same_evidence: bool = True,
+    ) -> Psbt:
+        """The copy; what was computed for this one goes with it when transaction and evidence are the same."""
+        tx = self.transaction if same_tx else assembled(global_map, inputs, outputs)
+        copy = Psbt(self.version, global_map, inputs, outputs, tx)
+        if same_tx and same_evidence:
+            object.__setattr__(copy, "memo", self.memo)
+        return copy
 
 
-def _copy(old: Psbt, new: Psbt) -> Psbt:
-    """The new one, with what was computed for the old one: their evidence is the same."""
-    object.__setattr__(new, "memo", old.memo)
-    return new
+def _same(keys: tuple[bytes, ...], ours: Fields, theirs: Fields) -> bool:
+    return all(ours.get(key) == theirs.get(key) for key in keys)
 
 
 def _replaced(maps: tuple[Fields, ...], changed: Mapping[int, Fields]) -> tuple[Fields, ...]:

@@ -23,6 +23,8 @@ from wormsig.psbt.model import (
     WITNESS_UTXO,
     Psbt,
 )
+from wormsig.psbt.modifiable import signature_types
+from wormsig.psbt.unsigned import SEQUENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +63,22 @@ def with_witness_utxo(psbt: Psbt, index: int, output: TxOutput) -> Psbt:
 def with_sighash_type(psbt: Psbt, index: int, sighash_type: int) -> Psbt:
     """Say which sighash type an input's signatures must have."""
     return psbt.with_input(index, put(psbt.inputs[index], SIGHASH_TYPE, sighash_type.to_bytes(4, "little")))
+
+
+def with_sequence(psbt: Psbt, index: int, sequence: int) -> Psbt:
+    """Set the sequence number of an input of a version 2 PSBT (BIP370, Updater).
+
+    Raises:
+        PsbtError: Version 0 fixes it in its transaction; it does not fit; there are signatures, which commit to it.
+    """
+    place = {"where": f"input {index}", "field": "PSBT_IN_SEQUENCE"}
+    if not psbt.version:
+        raise PsbtError("cannot be set: version 0 fixes it in its transaction", **place)
+    if not 0 <= sequence <= 0xFFFF_FFFF:
+        raise PsbtError("does not fit in 32 bits", **place)
+    if any(signature_types(fields) for fields in psbt.inputs):
+        raise PsbtError("cannot be set: there are signatures, which commit to it", **place)
+    return psbt.with_input(index, put(psbt.inputs[index], SEQUENCE, sequence.to_bytes(4, "little")))
 
 
 def with_input_scripts(

@@ -6,7 +6,7 @@ import pytest
 
 from support.psbts import coins, spend
 from wormsig.bitcoin.tx import write_compact
-from wormsig.errors import InputError, NotSupportedError, PsbtError
+from wormsig.errors import InputError, PsbtError
 from wormsig.psbt import codec
 from wormsig.psbt.codec import from_any, parse, serialize
 from wormsig.psbt.limits import MAX_FIELDS, MAX_INPUTS, MAX_MAP_FIELDS
@@ -61,14 +61,6 @@ def test_size_is_capped_before_decoding() -> None:
         from_any(RAW, limit=100)
     with pytest.raises(PsbtError, match="100 bytes"):
         from_any(base64.b64encode(RAW), limit=100)
-
-
-def test_version_2_is_told_apart_as_not_supported_yet() -> None:
-    fields = record(b"\x02", b"\x02\x00\x00\x00") + record(b"\x04", b"\x00") + record(b"\x05", b"\x00")
-    with pytest.raises(NotSupportedError, match="version 2") as caught:
-        parse(b"psbt\xff" + fields + record(b"\xfb", b"\x02\x00\x00\x00") + b"\x00")
-    assert caught.value.exit_code == 3
-    assert caught.value.hint
 
 
 def test_c16_a_map_of_endless_fields_is_refused() -> None:

@@ -27,13 +27,13 @@ from wormsig.psbt.model import (
     FINAL_SCRIPTWITNESS,
     REDEEM_SCRIPT,
     SIGHASH_TYPE,
-    UNSIGNED_TX,
     WITNESS_SCRIPT,
     WITNESS_UTXO,
     Psbt,
 )
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.signer import sign_inputs
+from wormsig.psbt.unsigned import UNSIGNED_TX
 from wormsig.psbt.verify import SignatureProblem, digest, verify
 
 if TYPE_CHECKING:

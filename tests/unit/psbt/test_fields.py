@@ -26,6 +26,7 @@ def test_the_bips_are_there() -> None:
     assert {field.bip for field in FIELDS} >= {174, 370, 371, 373, 375, 353}
     for field in FIELDS:
         assert (field.versions == {2}) == (field.bip == 370)
+        assert field.required <= field.versions
 
 
 def test_a_contribution_carries_only_what_a_signer_adds() -> None:

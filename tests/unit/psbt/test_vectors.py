@@ -14,11 +14,12 @@ from wormsig.bitcoin.keys import KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network, script_of
 from wormsig.bitcoin.script import hash160, parse_multisig, sha256
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput, parse_transaction
-from wormsig.errors import InputError, NotSupportedError, PsbtError
+from wormsig.errors import InputError, PsbtError
 from wormsig.psbt import updater
 from wormsig.psbt.codec import from_any, parse, serialize
 from wormsig.psbt.combiner import combine, union
 from wormsig.psbt.contribution import TransactionChangedError, extract
+from wormsig.psbt.convert import to_version_0
 from wormsig.psbt.creator import create
 from wormsig.psbt.extractor import extract as extract_tx
 from wormsig.psbt.finalizer import IncompleteError, finalize
@@ -67,6 +68,16 @@ PLACES = {
     "bip370/invalid-v0-with-out-amount": "output 0|PSBT_OUT_AMOUNT",
     "bip370/invalid-v0-with-out-script": "output 0|PSBT_OUT_SCRIPT",
     "bip370/invalid-v2-with-unsigned-tx": "global map|PSBT_GLOBAL_UNSIGNED_TX",
+    "bip370/invalid-v2-without-global-input-count": "global map|PSBT_GLOBAL_INPUT_COUNT",
+    "bip370/invalid-v2-without-global-output-count": "global map|PSBT_GLOBAL_OUTPUT_COUNT",
+    "bip370/invalid-v2-without-global-tx-version": "global map|PSBT_GLOBAL_TX_VERSION",
+    "bip370/invalid-v2-without-in-previous-txid": "input 0|PSBT_IN_PREVIOUS_TXID",
+    "bip370/invalid-v2-without-in-output-index": "input 0|PSBT_IN_OUTPUT_INDEX",
+    "bip370/invalid-v2-without-out-amount": "output 0|PSBT_OUT_AMOUNT",
+    "bip370/invalid-v2-without-out-script": "output 0|PSBT_OUT_SCRIPT",
+    "bip370/invalid-v2-time-locktime-too-small": "input 0|PSBT_IN_REQUIRED_TIME_LOCKTIME",
+    "bip370/invalid-v2-height-locktime-too-big": "input 0|PSBT_IN_REQUIRED_HEIGHT_LOCKTIME",
+    "bip370/invalid-v2-height-locktime-zero": "input 0|PSBT_IN_REQUIRED_HEIGHT_LOCKTIME",
     "bip371/invalid-in-internal-key-33": "input 0|PSBT_IN_TAP_INTERNAL_KEY",
     "bip371/invalid-key-sig-short": "input 0|PSBT_IN_TAP_KEY_SIG",
     "bip371/invalid-key-sig-long": "input 0|PSBT_IN_TAP_KEY_SIG",
@@ -105,6 +116,8 @@ PLACES = {
     "hwi/invalid-musig-out-participant-xonly": "output 0|PSBT_OUT_MUSIG2_PARTICIPANT_PUBKEYS",
     "btclib/invalid-version-1": "global map|PSBT_GLOBAL_VERSION",
     "btclib/invalid-scriptsig": "global map|PSBT_GLOBAL_UNSIGNED_TX",
+    "btclib/invalid-v2-count-high": "output 2|",
+    "btclib/invalid-v2-count-low": "None|",
 }
 
 
@@ -136,21 +149,13 @@ def read(text: str) -> Psbt:
     return psbt
 
 
-def is_version_2(name: str) -> bool:
-    return name.startswith(("bip370/valid", "bip370/locktime", "bip370/invalid-v2-without", "bip370/invalid-v2-time",
-                            "bip370/invalid-v2-height", "btclib/invalid-v2"))  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("name", "case"), named("valid", "signer-refuses", "combiner-refuses", "finalizer-refuses", "no-locktime")
 )
 def test_valid_ones_are_accepted_byte_for_byte(name: str, case: dict[str, Any]) -> None:
     texts = [case[key] for key in ("psbt", "before") if key in case] + case.get("combine", [])
     for text in texts:
-        if is_version_2(name):
-            with pytest.raises(NotSupportedError):
-                read(text)
-        elif name == BIP370_HAS_TAKEN_ITS_UNKNOWN_TYPE:
+        if name == BIP370_HAS_TAKEN_ITS_UNKNOWN_TYPE:
             with pytest.raises(PsbtError, match="PSBT_IN_OUTPUT_INDEX"):
                 read(text)
         else:
@@ -162,13 +167,30 @@ def test_invalid_ones_are_refused_in_their_place(name: str, case: dict[str, Any]
     with pytest.raises(InputError) as caught:
         read(case["psbt"])
     assert caught.value.exit_code == 3
-    if is_version_2(name):
-        assert isinstance(caught.value, NotSupportedError)
-    elif name in PLACES:
+    if name in PLACES:
         assert isinstance(caught.value, PsbtError)
         assert f"{caught.value.where}|{caught.value.field or ''}" == PLACES[name]
+        assert caught.value.reason
     else:
         assert name in {"bip174/invalid-network-tx", "bitcoin-core/invalid-broken-base64", "btclib/invalid-magic"}
+
+
+@pytest.mark.parametrize(("name", "case"), [each for each in named("valid") if "locktime" in each.values[1]])
+def test_locktimes_are_determined(name: str, case: dict[str, Any]) -> None:
+    psbt = read(case["psbt"])
+    assert (psbt.version, psbt.tx.locktime) == (2, case["locktime"]), name
+    fixed = to_version_0(psbt)
+    assert (fixed.tx, fixed.version, parse(serialize(fixed))) == (psbt.tx, 0, fixed)
+
+
+@pytest.mark.parametrize(("name", "case"), named("no-locktime"))
+def test_locktimes_that_exclude_each_other_leave_no_transaction(name: str, case: dict[str, Any]) -> None:
+    psbt = read(case["psbt"])
+    assert psbt.transaction is None
+    for attempt in (lambda: psbt.tx, lambda: psbt.txid, lambda: to_version_0(psbt), lambda: extract(psbt, psbt)):
+        with pytest.raises(PsbtError, match="no locktime satisfies both") as caught:
+            attempt()
+        assert f"{caught.value.where}|{caught.value.field}" == "input 1|PSBT_IN_REQUIRED_TIME_LOCKTIME", name
 
 
 def secret_of(wif: str) -> bytes:
