@@ -6,13 +6,13 @@ BIP174's own merge of whole maps, for copies that are all one's own.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wormsig.errors import PsbtError
 from wormsig.psbt._seal import SEAL
 from wormsig.psbt.maps import put_all, put_signatures
 from wormsig.psbt.model import PARTIAL_SIG, partial_sigs
+from wormsig.psbt.modifiable import after_signing
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.verify import Verified
 
@@ -46,7 +46,7 @@ def combine(mine: Verified, contributions: Sequence[Contribution]) -> Verified:
                 held[pubkey] = signature
                 added.setdefault(index, {})[pubkey] = signature
     maps = {index: put_signatures(mine.psbt.inputs[index], new) for index, new in added.items()}
-    return Verified(mine.psbt.with_inputs(maps), signatures, seal=SEAL)
+    return Verified(after_signing(mine.psbt, mine.psbt.with_inputs(maps)), signatures, seal=SEAL)
 
 
 def with_signatures(psbt: Psbt, signatures: Iterable[tuple[int, bytes, bytes]]) -> Psbt:
@@ -70,7 +70,8 @@ def with_signatures(psbt: Psbt, signatures: Iterable[tuple[int, bytes, bytes]]) 
             raise PsbtError("there is no such input", where=f"input {index}")
         if pubkey not in partial_sigs(psbt, index):
             added.setdefault(index, {})[pubkey] = signature
-    return psbt.with_inputs({index: put_signatures(psbt.inputs[index], new) for index, new in added.items()})
+    signed = psbt.with_inputs({index: put_signatures(psbt.inputs[index], new) for index, new in added.items()})
+    return after_signing(psbt, signed)
 
 
 def _check_basis(psbt: Psbt, contribution: Contribution) -> None:
@@ -96,20 +97,21 @@ def union(mine: Psbt, others: Sequence[Psbt]) -> Psbt:
         others: The rest.
 
     Raises:
-        PsbtError: They are for different transactions.
+        PsbtError: They are for different transactions, or differ in version.
     """
     result = mine
     for other in others:
-        if other.tx != result.tx:
-            raise PsbtError("PSBTs of different transactions cannot be combined")
+        if other.tx != result.tx or other.version != result.version:
+            raise PsbtError("PSBTs of different transactions or versions cannot be combined")
         inputs = zip(result.inputs, other.inputs, strict=True)
         outputs = zip(result.outputs, other.outputs, strict=True)
-        result = replace(
-            result,
-            global_map=_joined(result.global_map, other.global_map),
-            inputs=tuple([_joined_input(ours, theirs) for ours, theirs in inputs]),
-            outputs=tuple([_joined(ours, theirs) for ours, theirs in outputs]),
+        result = result.with_maps(
+            _joined(result.global_map, other.global_map),
+            tuple([_joined_input(ours, theirs) for ours, theirs in inputs]),
+            tuple([_joined(ours, theirs) for ours, theirs in outputs]),
         )
+        if result.tx != other.tx:
+            raise PsbtError("the locktimes that they require do not make the same transaction together")
     return result
 
 

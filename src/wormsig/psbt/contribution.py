@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from wormsig.errors import PeerError, PsbtError
 from wormsig.psbt._seal import SEAL, Seal, demand
+from wormsig.psbt.convert import comparable
 from wormsig.psbt.fields import Map, field_name, lookup
 from wormsig.psbt.finals import FinalScripts, FinalState, final_of, match
 from wormsig.psbt.maps import CLEARED
@@ -140,6 +141,7 @@ def extract(mine: Psbt, returned: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -
     """
     if mine.tx != returned.tx:
         raise TransactionChangedError(transaction_differences(mine.tx, returned.tx))
+    returned = comparable(mine, returned)
     answer = _Answer()
     _compare(answer, Map.GLOBAL, 0, mine.global_map, returned.global_map)
     for index, (ours, theirs) in enumerate(zip(mine.inputs, returned.inputs, strict=True)):

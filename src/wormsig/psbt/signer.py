@@ -14,6 +14,7 @@ from wormsig.errors import InputError, PsbtError
 from wormsig.psbt.maps import put_signatures
 from wormsig.psbt.model import Psbt, is_final
 from wormsig.psbt.model import sighash_type as asked_type
+from wormsig.psbt.modifiable import after_signing
 from wormsig.psbt.scripts import InputScripts, input_scripts
 from wormsig.psbt.verify import digest, signs_nothing
 
@@ -30,7 +31,8 @@ def sign_inputs(psbt: Psbt, keys: Mapping[int, Mapping[bytes, bytes]], *, sighas
         sighash_type: What the signatures commit to.
 
     Returns:
-        The PSBT with the partial signatures added; never finalized, nothing else changed.
+        The PSBT with the partial signatures added; never finalized, nothing else changed but the version 2 flags that
+        follow from them.
 
     Raises:
         PsbtError: An input's scripts cannot be proven, its key or type cannot be signed for, it is final already, or it
@@ -53,7 +55,8 @@ def sign_inputs(psbt: Psbt, keys: Mapping[int, Mapping[bytes, bytes]], *, sighas
     for (pubkey, _, _), good in zip(made, secp.verify_batch(made), strict=True):
         if not good:
             raise InputError(f"the secret key to sign with does not belong to public key {pubkey.hex()}")
-    return psbt.with_inputs({index: put_signatures(psbt.inputs[index], here) for index, here in signatures.items()})
+    signed = psbt.with_inputs({index: put_signatures(psbt.inputs[index], here) for index, here in signatures.items()})
+    return after_signing(psbt, signed)
 
 
 def _refusal(index: int, message: str, field: str | None = None) -> PsbtError:
