@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import defer
-from twisted.internet.error import TimeoutError as TwistedTimeoutError
+from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 
 from wormsig.app.comparing import compare_verifier
 from wormsig.app.receive_plan import DeclinedError
@@ -17,7 +17,6 @@ from wormsig.app.session import COSIGNER, Session, now
 from wormsig.app.threads import first_of, in_thread
 from wormsig.ceremony import cosigner as machine
 from wormsig.ceremony import messages, status, wire
-from wormsig.ceremony.cosigner import Phase
 from wormsig.errors import (
     InputError,
     NodeError,
@@ -190,7 +189,7 @@ class Cosigner:
     def _check_announced(self, psbt: Psbt) -> None:
         """Refuse what is over, and what is not what a person or a script said beforehand that it would be."""
         plan, start = self._plan, self._state.start
-        if self._state.phase is Phase.OVER:
+        if machine.is_complete(self._state):
             raise DeclinedError(
                 f"not signed: ceremony {start.ceremony[:6]} is over on this machine",
                 reason="this ceremony is over here",
@@ -273,9 +272,10 @@ class Cosigner:
 
     async def _decline(self, reason: str, by: Decider) -> None:
         """Note why not, and tell the coordinator; failing to tell changes nothing for us."""
-        if self._state.phase is not Phase.OVER:
+        complete = machine.is_complete(self._state)
+        if not complete:
             self._record(machine.Declined(reason[:MAX_TEXT], by))
-        if await self._tell_decline(self._state.start.ceremony, reason[:MAX_TEXT]) and not machine.is_over(self._state):
+        if await self._tell_decline(self._state.start.ceremony, reason[:MAX_TEXT]) and not complete:
             self._record(machine.DeclineTold())
 
     async def _tell_decline(self, ceremony: str, reason: str) -> bool:
@@ -316,7 +316,7 @@ class Cosigner:
             received = await self._next()
             letter = received.letter
             if isinstance(letter, messages.Judged):
-                self._record(machine.Judged(letter.accepted, letter.rejected, letter.problems))
+                self._record(machine.judged(self._state, letter.accepted, letter.rejected, letter.problems))
                 self._channel.acknowledge(received)
                 self._watch.status(status.AnswerJudged(letter.accepted, letter.rejected, letter.problems))
             elif isinstance(letter, messages.Outcome):
@@ -353,9 +353,8 @@ class Cosigner:
         event = machine.outcome(self._state, letter.result, letter.txid, received.obj, letter.reason)
         self._record(event)
         self._channel.acknowledge(received)
-        txid = None if event.lie else event.txid
-        seen = await in_thread(self._seen, txid) if txid else "no-node"
-        self._watch.status(status.OutcomeSeen(event.result, txid, event.reason, seen, lie=event.lie))
+        seen = await in_thread(self._seen, event.txid) if event.txid else "no-node"
+        self._watch.status(status.OutcomeSeen(event.result, event.txid, event.reason, seen, lie=event.lie))
         if event.lie:
             raise PeerError(
                 "the coordinator's final transaction is not the one that was approved here",

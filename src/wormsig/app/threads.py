@@ -80,7 +80,10 @@ async def _coroutine(wait: Awaitable[T]) -> T:
 
 
 class Changed:
-    """A condition to wait for: every `wait` ends at the next `fire`."""
+    """A condition to wait for: every `wait` ends at the next `fire`, one turn of the reactor later.
+
+    Later, so that whoever fires is never ended by those it wakes while it still has something to say.
+    """
 
     def __init__(self) -> None:
         self._waiting: list[defer.Deferred[None]] = []
@@ -88,9 +91,13 @@ class Changed:
     def fire(self) -> None:
         """Wake everybody who waits."""
         waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.called:
-                each.callback(None)
+
+        def wake() -> None:
+            for each in waiting:
+                if not each.called:
+                    each.callback(None)
+
+        the_reactor().callLater(0, wake)
 
     def wait(self) -> defer.Deferred[None]:
         """A Deferred that ends at the next `fire`."""
