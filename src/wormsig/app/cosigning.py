@@ -383,15 +383,17 @@ def _rejected(reason: str) -> DeclinedError:
 
 
 def _parsed(raw: bytes) -> Psbt:
-    """A peer's PSBT.
+    """A peer's PSBT, of a transaction that there is.
 
     Raises:
-        PeerError: Malformed.
+        PeerError: Malformed, or its inputs require locktimes that exclude each other.
         NotSupportedError: Of a kind that this version does not handle.
     """
     try:
-        return codec.parse(raw, limit=MAX_PEER_PSBT)
+        psbt = codec.parse(raw, limit=MAX_PEER_PSBT)
+        _ = psbt.tx  # raises where the required locktimes leave none
     except NotSupportedError:
         raise
     except WormsigError as error:
         raise PeerError(f"the PSBT that arrived is malformed: {error.message}") from error
+    return psbt

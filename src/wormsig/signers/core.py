@@ -1,4 +1,8 @@
-"""A wallet of our own bitcoind signs (`walletprocesspsbt`); the call itself is handed in."""
+"""A wallet of our own bitcoind signs (`walletprocesspsbt`); the call itself is handed in.
+
+bitcoind knows PSBT version 0 only: of a version 2 PSBT it gets a version 0 copy, and what it added is put back into
+the version that was given.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from typing import TYPE_CHECKING
 from wormsig.errors import InputError, NodeError, PeerError
 from wormsig.psbt import codec
 from wormsig.psbt.contribution import extract, strip_signatures
+from wormsig.psbt.convert import in_version_of, to_version_0
+from wormsig.psbt.modifiable import after_signing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +49,9 @@ class CoreWalletSigner:
     def sign(self, approved: Approved) -> Psbt:
         """Let the node sign; what it signed on inputs that were not approved is taken out again (THREATS C23).
 
+        Returns:
+            What the node returned, in the version of the PSBT that was approved.
+
         Raises:
             RefusedError: The PSBT changed since its review.
             NodeError: The node refused, or returned something else than the PSBT that it was given.
@@ -50,7 +59,7 @@ class CoreWalletSigner:
         """
         approved.check_unchanged()
         mine = approved.psbt
-        raw = self._process_psbt(codec.serialize(mine))
+        raw = self._process_psbt(codec.serialize(to_version_0(mine, fixed=True)))
         try:
             returned = codec.parse(raw)
             contribution = extract(mine, returned)
@@ -70,4 +79,5 @@ class CoreWalletSigner:
                 f"{self.label} added no signature{bad}",
                 hint="does this Core wallet hold one of the wallet's keys, and had it not signed already?",
             )
-        return strip_signatures(returned, approved.inputs, since=mine)
+        signed = strip_signatures(in_version_of(mine, returned), approved.inputs, since=mine)
+        return after_signing(mine, signed)
