@@ -41,7 +41,6 @@ from wormsig.ceremony.coordinator_state import (
     Phase,
     Stage,
     evolve,
-    rejection,
     replay,
 )
 from wormsig.ceremony.events import HeldSignature
@@ -321,7 +320,7 @@ def _taken(state: CoordinatorState, answer: Answer) -> contribution.Contribution
 
 def _judged(answer: Answer, taken: contribution.Contribution) -> tuple[CoordinatorEvent, ...]:
     """The event of an answer that was read and verified."""
-    problems = [rejection(check) for check in taken.rejected[:MAX_NAMED]]
+    problems = [_rejection(check) for check in taken.rejected[:MAX_NAMED]]
     problems += [f"input {i}: final scripts of a kind not checked here" for i in taken.unchecked_finals[:MAX_NAMED]]
     named = tuple(problems[:MAX_NAMED])
     ignored = tuple(f"{one.where}: {one.field} {one.what}"[:MAX_TEXT] for one in taken.differences[:MAX_NAMED])
@@ -337,6 +336,12 @@ def _judged(answer: Answer, taken: contribution.Contribution) -> tuple[Coordinat
     if who is None:
         raise PsbtError(text)
     return (Misbehaved(who, text),)
+
+
+def _rejection(check: verify.SignatureCheck) -> str:
+    why = check.problem.value if check.problem else "not valid"
+    key = f" under {check.pubkey.hex()[:16]}…" if check.pubkey else ""
+    return f"input {check.input}: signature{key}: {why}"
 
 
 def _finalized(state: CoordinatorState) -> tuple[CoordinatorEvent, ...]:

@@ -36,7 +36,6 @@ from wormsig.ceremony.coordinator_events import (
 from wormsig.ceremony.events import Event, impossible, step
 from wormsig.errors import StorageError, WormsigError
 from wormsig.psbt import codec, combiner, finalizer, verify
-from wormsig.psbt.limits import MAX_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -253,10 +252,7 @@ def _with_signatures(state: CoordinatorState, event: CoordinatorEvent) -> Coordi
         return state
     triples = [(one.input, one.pubkey, one.signature) for one in event.signatures]
     psbt = combiner.with_signatures(state.copy, triples)
-    for check in verify.judge(psbt, triples, state.allowed):
-        if not check.valid:
-            raise impossible(event, f"it does not count: {rejection(check)}")
-    verified = verify.verify(psbt, allowed=state.allowed)
+    verified = verify.verify(psbt, allowed=state.allowed)  # refuses one that does not count
     return replace(state, psbt=psbt, lacking=max(finalizer.missing(verified).values(), default=0))
 
 
@@ -294,20 +290,6 @@ def _noted(cosigner: Cosigner, event: CoordinatorEvent) -> Cosigner:  # noqa: PL
             return replace(cosigner, answers=answers, inputs=inputs, faults=faults, note=note)
         case _:
             return cosigner
-
-
-def rejection(check: verify.SignatureCheck) -> str:
-    """Why a signature was not taken, in words.
-
-    Args:
-        check: What was found.
-
-    Returns:
-        One line: the input, the key's first digits, the reason.
-    """
-    why = check.problem.value if check.problem else "not valid"
-    key = f" under {check.pubkey.hex()[:16]}…" if check.pubkey else ""
-    return f"input {check.input}: signature{key}: {why}"[:MAX_TEXT]
 
 
 def replay(events: Iterable[CoordinatorEvent]) -> CoordinatorState:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wormsig.errors import StorageError
+from wormsig.journal.locks import Locks
 from wormsig.journal.store import SCHEMA_VERSION, CeremonyRow, Journal, Record
 
 if TYPE_CHECKING:
@@ -412,6 +414,7 @@ say(journal.append(ceremony, seq, 100, [Record("happened", b'{"number":%d}' % se
     count, _, message = refused.partition(" ")
     assert int(count) > 10
     assert "cannot be used" in message
+    assert "rollback" not in message
     assert "kept" in hint
     assert kept == count
     assert int(after) == int(count) + 1
@@ -457,3 +460,24 @@ except StorageError as error:
         assert message.startswith(("the journal ", "the lock "))
         assert name in message
         assert sorted(each.name for each in folder.iterdir()) == [path.name] * exists
+
+
+def test_a_lock_file_that_vanishes_while_it_is_taken_is_not_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (Locks(tmp_path / "locks") for _ in range(3))
+    first.hold(ONE)
+    flock = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        first.close()  # between the second's opening of the file and its locking it
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    second.hold(ONE)
+    monkeypatch.undo()
+    with pytest.raises(StorageError, match="in use"):
+        third.hold(ONE)
+    second.close()
+    third.hold(ONE)
+    third.close()
