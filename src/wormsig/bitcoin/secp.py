@@ -93,8 +93,8 @@ def pubkey_tweak_add(pubkey: bytes, tweak: bytes) -> bytes | None:
     lib = library()
     context, total = lib.context, scratch.sum
     scratch.point.raw = parent
-    # tweak*G from the generator's table and one addition: a sixth faster than ec_pubkey_tweak_add, which it is equal to
-    # but for a tweak of zero.
+    # tweak*G from the generator's table and one addition: a seventh faster than ec_pubkey_tweak_add, and the same but
+    # for a tweak of zero.
     if lib.pubkey_create(context, scratch.addend, tweak):
         done = lib.pubkey_combine(context, total, scratch.addends, 2)
     else:

@@ -146,6 +146,18 @@ def test_tweaks_agree_between_public_and_private() -> None:
         assert secp.pubkey_tweak_add(secp.pubkey_of(seckey), tweak) == secp.pubkey_of(child)
 
 
+def test_tweaks_at_the_edges() -> None:
+    minus_two = (ORDER - 2).to_bytes(32, "big")
+    negative = b"\x03" + G[1:]
+    assert secp.pubkey_tweak_add(G, bytes(32)) == G
+    assert secp.seckey_tweak_add(ONE, bytes(32)) == ONE
+    assert secp.pubkey_tweak_add(G, ONE) == secp.pubkey_of((2).to_bytes(32, "big"))  # the sum is a doubling
+    assert secp.pubkey_tweak_add(G, minus_two) == negative
+    assert secp.pubkey_tweak_add(negative, (2).to_bytes(32, "big")) == G
+    assert secp.pubkey_tweak_add(negative, ONE) is None
+    assert secp.pubkey_tweak_add(G, ORDER.to_bytes(32, "big")) is None
+
+
 def test_impossible_tweaks() -> None:
     minus_one = (ORDER - 1).to_bytes(32, "big")
     assert secp.seckey_tweak_add(ONE, minus_one) is None
