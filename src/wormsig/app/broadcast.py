@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wormsig.app.combining import as_transaction, finalize_psbt
 from wormsig.app.context import prepare, with_previous_transactions
 from wormsig.app.files import BASE64_MAGIC, read_argument
+from wormsig.app.history import NO_HISTORY
 from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.errors import InputError, NodeError, RefusedError
 from wormsig.psbt import codec, creator, finals, maps, model, updater
@@ -22,6 +23,7 @@ from wormsig.review.review import review
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from wormsig.app.history import History
     from wormsig.app.settings import ReviewOptions
     from wormsig.node.client import Acceptance, Node
     from wormsig.psbt.model import Psbt
@@ -79,6 +81,7 @@ def check_finished(
     wallet: Wallet | None,
     *,
     registry: Registry,
+    history: History = NO_HISTORY,
     options: ReviewOptions,
     unattended: bool,
 ) -> Ready:
@@ -89,6 +92,7 @@ def check_finished(
         node: Our node.
         wallet: To tell change from payments, when it is known.
         registry: Further wallets of ours, for the review.
+        history: What was signed here before, for the same.
         options: What a person allows beyond the review's defaults.
         unattended: Nobody will be asked.
 
@@ -99,7 +103,15 @@ def check_finished(
         NodeError: The node does not accept it.
     """
     psbt = _as_psbt(finished) if isinstance(finished, Transaction) else finished
-    prepared = prepare(_with_coins(psbt, node), wallet, options, node=node, registry=registry, unattended=unattended)
+    prepared = prepare(
+        _with_coins(psbt, node),
+        wallet,
+        options,
+        node=node,
+        registry=registry,
+        history=history,
+        unattended=unattended,
+    )
     allowed, rate = prepared.context.allowed_sighash, prepared.context.max_fee_rate
     final = finalize_psbt(prepared.psbt, allowed=allowed)
     acceptance = node.test_accept(final.transaction.serialize(), max_fee_rate=rate)

@@ -16,19 +16,24 @@ from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.bitcoin.sighash import sighash_type_named
 from wormsig.errors import UsageError
 from wormsig.psbt import model, updater
+from wormsig.review.claims import OUT_DERIVATION, KeyIndex
 from wormsig.review.context import FeeLimit, ReviewContext
+from wormsig.wallet.derive import Deriver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wormsig.app.history import History
     from wormsig.app.settings import ReviewOptions
     from wormsig.bitcoin.network import Network
     from wormsig.bitcoin.tx import OutPoint, TxOutput
     from wormsig.node.client import Node
     from wormsig.psbt.model import Psbt
-    from wormsig.review.context import SignedBefore
     from wormsig.wallet.model import Wallet
     from wormsig.wallet.registry import Registry
+
+_ASKED = 100
+"""Own outputs at used places that our node is asked about; honest PSBTs have one, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +123,21 @@ def prepare(
     *,
     node: Node | None,
     registry: Registry,
+    history: History,
     unattended: bool,
     network: Network | None = None,
-    signed_before: tuple[SignedBefore, ...] = (),
 ) -> Prepared:
     """Collect what the review may know. Blocks while the node answers.
+
+    Args:
+        psbt: As it came.
+        wallet: The agreed wallet, when there is one.
+        options: What a person allows.
+        node: Our node, when there is one.
+        registry: Further wallets of ours.
+        history: What was signed here before.
+        unattended: Nobody is there to answer.
+        network: What is known of it without wallet and node.
 
     Raises:
         UsageError: An option cannot be read.
@@ -134,11 +149,17 @@ def prepare(
     psbt, confirmed = with_previous_transactions(psbt, node)
     chain = node.chain() if node is not None else None
     others = tuple(w for w in registry.all() if wallet is None or w.id != wallet.id)
+    network = chain.network if chain else network
+    past = history.known(psbt, wallet, wallet.network if wallet is not None else network)
+    seen = node.highest_used(wallet) if node is not None and wallet is not None else {}
+    used = past.used_scripts
+    if node is not None and wallet is not None:
+        used |= node.paid_scripts(wallet, _reused(psbt, wallet, seen))
     context = ReviewContext(
         now=int(time.time()),
         height=chain.height if chain else None,
         median_time=chain.median_time if chain else None,
-        network=chain.network if chain else network,
+        network=network,
         max_fee=fee_limit(options.max_fee),
         max_fee_rate=max_fee_rate,
         trust_amounts=options.trust_amounts,
@@ -146,8 +167,35 @@ def prepare(
         pay_anyway=frozenset(options.pay_anyway),
         other_wallets=others,
         confirmed=confirmed,
-        highest_seen=node.highest_used(wallet) if node is not None and wallet is not None else {},
-        signed_before=signed_before,
+        previously_paid=past.previously_paid,
+        used_scripts=used,
+        highest_seen=highest_of(seen, past.highest_seen),
+        signed_before=past.signed_before,
+        unreadable=past.unreadable,
         unattended=unattended,
     )
     return Prepared(psbt, context)
+
+
+def highest_of(*seen: Mapping[int, int]) -> dict[int, int]:
+    """The highest index of each branch that anybody knows of."""
+    highest: dict[int, int] = {}
+    for each in seen:
+        for branch, index in each.items():
+            highest[branch] = max(index, highest.get(branch, index))
+    return highest
+
+
+def _reused(psbt: Psbt, wallet: Wallet, seen: Mapping[int, int]) -> list[bytes]:
+    """The wallet's own scripts that the PSBT pays at places that were used already, by the places that it names."""
+    if not seen:
+        return []
+    keys, deriver = KeyIndex(wallet), Deriver(wallet)
+    found: list[bytes] = []
+    for fields, output in zip(psbt.outputs, psbt.tx.outputs, strict=True):
+        for branch, index in keys.places(fields, OUT_DERIVATION):
+            used = index <= seen.get(branch, -1) and len(found) < _ASKED
+            if used and deriver.script(branch, index).script_pubkey == output.script:
+                found.append(output.script)
+                break
+    return found

@@ -7,11 +7,12 @@ the wallet's own descriptor, and the result goes through the same review as anyb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wormsig.app.amounts import ALL, format_btc, format_rate, parse_amount
-from wormsig.app.context import prepare
+from wormsig.app.context import highest_of, prepare
+from wormsig.app.history import NO_HISTORY
 from wormsig.bitcoin.network import script_of
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput, previous_output
 from wormsig.errors import InputError, NodeError, RefusedError, UsageError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from fractions import Fraction
 
+    from wormsig.app.history import History
     from wormsig.app.settings import ReviewOptions
     from wormsig.bitcoin.keys import KeyOrigin
     from wormsig.bitcoin.network import Network
@@ -75,6 +77,7 @@ class Order:
         locktime: Height or time before which the transaction cannot be mined.
         change_index: Where change goes; the first unused index when left out.
         rescan: Let the node look through every block first.
+        psbt_version: 0, or 2 for signers that want BIP370.
     """
 
     payments: tuple[Payment, ...]
@@ -86,6 +89,7 @@ class Order:
     locktime: int = 0
     change_index: int | None = None
     rescan: bool = False
+    psbt_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Created:
     """A PSBT without signatures, and its review.
 
     Attributes:
-        psbt: Version 0, ready to be sent to the cosigners.
+        psbt: Ready to be sent to the cosigners.
         report: Without errors.
     """
 
@@ -145,6 +149,7 @@ def create(
     node: Node,
     *,
     registry: Registry,
+    history: History = NO_HISTORY,
     options: ReviewOptions,
     progress: Progress | None = None,
 ) -> Created:
@@ -155,6 +160,7 @@ def create(
         wallet: The agreed wallet.
         node: On the wallet's chain (`nodes.need_node`).
         registry: The other wallets, for the review.
+        history: What was signed here before: its coins are left alone, unless the order names them.
         options: What a person allows beyond the review's defaults.
         progress: Told percents while the node looks through blocks.
 
@@ -169,17 +175,24 @@ def create(
         raise NodeError(f"the node does not relay less than {format_rate(lowest)} sat/vB", hint="raise --fee-rate")
     watching = node.ensure_watch_wallet(wallet, rescan=order.rescan, progress=progress)
     deriver = Deriver(wallet)
-    used = watching.highest_used()
+    order = _with_reserved(order, watching, node, history)
+    used = highest_of(watching.highest_used(), history.highest_seen(wallet))
     change_index = order.change_index if order.change_index is not None else used.get(CHANGE, -1) + 1
     change = deriver.script(CHANGE, change_index)
     funded = _fund(order, watching, deriver.address(CHANGE, change_index))
     psbt = _assemble(order, funded, node, deriver, change)
-    prepared = prepare(psbt, wallet, options, node=node, registry=registry, unattended=False)
+    prepared = prepare(psbt, wallet, options, node=node, registry=registry, history=history, unattended=False)
     report = review(psbt, wallet, prepared.context, deriver=deriver)
     if report.errors:
         worst = report.errors[0]
         raise RefusedError(f"not created: {worst.where}: {worst.message}", hint=worst.hint)
     return Created(psbt, report)
+
+
+def _with_reserved(order: Order, watching: WatchWallet, node: Node, history: History) -> Order:
+    """The order that also avoids coins of what was signed here (THREATS C24); who names one wants to replace that."""
+    reserved = history.reserved(lambda: [coin.outpoint for coin in watching.coins()], node.unspents)
+    return replace(order, avoid=order.avoid | (reserved - frozenset(order.coins)))
 
 
 def _fund(order: Order, watching: WatchWallet, change_address: str) -> Psbt:
@@ -230,7 +243,7 @@ def _assemble(order: Order, funded: Psbt, node: Node, deriver: Deriver, change: 
     """
     sequence = SEQUENCE_RBF if order.replaceable else SEQUENCE_FINAL
     inputs = [TxInput(txin.outpoint, sequence=sequence) for txin in funded.tx.inputs]
-    psbt = creator.create(inputs, list(funded.tx.outputs), locktime=order.locktime)
+    psbt = creator.create(inputs, list(funded.tx.outputs), locktime=order.locktime, psbt_version=order.psbt_version)
     previous = node.previous_transactions(txin.outpoint for txin in inputs)
     total = 0
     for index, txin in enumerate(inputs):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wormsig.app.context import prepare
+from wormsig.app.history import History
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.nodes import open_node
 from wormsig.bitcoin.keys import HARDENED
@@ -66,6 +67,7 @@ def inspect_psbt(
         options,
         node=open_node(rpc, network),
         registry=Registry(home.wallets()),
+        history=History.of(home),
         unattended=False,
         network=network,
     )

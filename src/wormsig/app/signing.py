@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wormsig.app.context import prepare
+from wormsig.app.history import begin_signing
 from wormsig.app.keys import Passphrases, open_key_file
-from wormsig.errors import NotSupportedError, UsageError
-from wormsig.review.approve import approve
+from wormsig.errors import UsageError
+from wormsig.review.approve import approve, require_supported
 from wormsig.review.review import review
 from wormsig.signers.core import CoreWalletSigner
 from wormsig.signers.software import SoftwareKey
@@ -21,6 +22,8 @@ from wormsig.signers.spec import parse_spec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wormsig.app.history import History
+    from wormsig.app.home import Home
     from wormsig.app.settings import ReviewOptions
     from wormsig.bitcoin.network import Network
     from wormsig.node.client import Node
@@ -90,24 +93,39 @@ def review_psbt(
     *,
     node: Node | None,
     registry: Registry,
+    history: History,
     unattended: bool,
     network: Network | None = None,
 ) -> ReviewedPsbt:
     """Collect what the review may know, and review.
+
+    Args:
+        psbt: As it came.
+        wallet: The agreed wallet, when there is one.
+        options: What a person allows.
+        node: Our node, when there is one.
+        registry: Further wallets of ours.
+        history: What was signed here before.
+        unattended: Nobody is there to answer.
+        network: What is known of it without wallet and node.
 
     Raises:
         NotSupportedError: Inputs of a kind that this version cannot sign stand in the way.
         UsageError: An option cannot be read.
         NodeError: The node cannot be asked.
     """
-    prepared = prepare(psbt, wallet, options, node=node, registry=registry, unattended=unattended, network=network)
+    prepared = prepare(
+        psbt,
+        wallet,
+        options,
+        node=node,
+        registry=registry,
+        history=history,
+        unattended=unattended,
+        network=network,
+    )
     report = review(prepared.psbt, wallet, prepared.context)
-    if report.unsupported:
-        where = ", ".join(str(index) for index in report.unsupported[:5])
-        raise NotSupportedError(
-            f"input {where}: this kind of script cannot be signed yet",
-            hint="wsh, sh(wsh) and sh with multi or sortedmulti are supported",
-        )
+    require_supported(report)
     return ReviewedPsbt(prepared.psbt, report)
 
 
@@ -124,3 +142,32 @@ def sign_reviewed(
         WormsigError: The signer could not, or did not want to.
     """
     return signer.sign(approve(reviewed.psbt, reviewed.report, wallet, by=by))
+
+
+def sign_file(
+    reviewed: ReviewedPsbt, wallet: Wallet, signer: Signer, by: Literal["person", "unattended", "policy"], home: Home
+) -> Psbt:
+    """The same for a PSBT that belongs to no ceremony: what is signed is kept in a journal of its own.
+
+    Later reviews know it from there, and `create` leaves its coins alone (THREATS C24).
+
+    Args:
+        reviewed: The PSBT and its review.
+        wallet: The wallet of the review.
+        signer: Who signs.
+        by: Who approved.
+        home: Whose journal.
+
+    Returns:
+        The signed PSBT, not finalized.
+
+    Raises:
+        RefusedError: The review does not allow it.
+        StorageError: The journal cannot be written; nothing was given away.
+        WormsigError: The signer could not, or did not want to.
+    """
+    approved = approve(reviewed.psbt, reviewed.report, wallet, by=by)
+    with begin_signing(home, approved) as record:
+        signed = signer.sign(approved)
+        record(signed)
+    return signed

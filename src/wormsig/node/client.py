@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from bitcoin_core_rpc import RPCErrorCode, magic_from_chain, magic_from_signet_challenge
 
-from wormsig.bitcoin.network import Network
+from wormsig.bitcoin.network import Network, address_of
 from wormsig.bitcoin.tx import TxOutput, parse_transaction
 from wormsig.errors import InputError, NodeError, UsageError
 from wormsig.node import watch, words
 from wormsig.node.rpc import NodeRefusedError, NodeSettings, Rpc, to_sats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from wormsig.bitcoin.tx import OutPoint
     from wormsig.node.funds import WatchWallet
@@ -293,6 +293,27 @@ class Node:
         """
         watching = watch.find(self.rpc, wallet, name=self.settings.wallet)
         return watching.highest_used() if watching is not None else {}
+
+    def paid_scripts(self, wallet: Wallet, scripts: Collection[bytes]) -> frozenset[bytes]:
+        """Which of a wallet's scripts blocks have paid before, as far as the node watches it already (THREATS C19).
+
+        Args:
+            wallet: The agreed wallet.
+            scripts: Scripts of it.
+
+        Raises:
+            NodeError: No answer.
+        """
+        addresses = {script: address_of(script, wallet.network) for script in scripts}
+        watching = watch.find(self.rpc, wallet, name=self.settings.wallet) if addresses else None
+        if watching is None:
+            return frozenset()
+        answers = watching.rpc.batch([("getreceivedbyaddress", [address, 1]) for address in addresses.values()])
+        return frozenset(
+            script
+            for script, answer in zip(addresses, answers, strict=True)
+            if isinstance(answer, (Decimal, int)) and answer > 0
+        )
 
     def process_psbt(self, wallet: str, psbt: bytes) -> bytes:
         """Let a wallet of the node sign a PSBT (`walletprocesspsbt`, SIGHASH_ALL, not finalized).

@@ -66,12 +66,14 @@ class SignedBefore:
         inputs: The coins that it spends.
         payments: (scriptPubKey, sats) of what left the wallet.
         fee_sats: Its fee.
+        at: Unix time of the signature, when it is known.
     """
 
     txid: str
     inputs: frozenset[OutPoint]
     payments: frozenset[tuple[bytes, int]]
     fee_sats: int | None = None
+    at: int | None = None
 
 
 SIGHASH_ALL_ONLY = frozenset({0x01})
@@ -99,6 +101,7 @@ class ReviewContext:
             the highest of the others and of this PSBT's proven inputs.
         gap: Limits beyond that.
         signed_before: What was signed on this machine.
+        unreadable: What of this machine's history cannot be read, one sentence each.
         unattended: Nobody is there to answer.
     """
 
@@ -118,4 +121,5 @@ class ReviewContext:
     highest_seen: Mapping[int, int] = field(default_factory=dict)
     gap: GapLimits = field(default_factory=GapLimits)
     signed_before: tuple[SignedBefore, ...] = ()
+    unreadable: tuple[str, ...] = ()
     unattended: bool = False

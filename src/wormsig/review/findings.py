@@ -259,3 +259,8 @@ class Code(enum.StrEnum):
         _W,
         "It replaces a signed transaction that paid otherwise.",
     )
+    HISTORY_UNREADABLE = (
+        "C24-history-unreadable",
+        _N,
+        "What was signed here before cannot all be read, so repeated payments may go unnoticed.",
+    )

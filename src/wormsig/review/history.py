@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from wormsig.review.findings import Code
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from wormsig.review.context import ReviewContext, SignedBefore
     from wormsig.review.report import OutputView
 
+_NAMED = 5
 _SAME_ENDS = 3
 """Characters at both ends that must agree: what a person compares, with chance 2**-30 in bech32."""
 
@@ -69,10 +71,24 @@ def repeat_findings(
         if coins & before.inputs:
             found.append(_replacement(before, payments, fee_sats))
         elif payments & before.payments:
-            message = f"pays a recipient and amount that transaction {before.txid} pays, which was signed here"
+            message = f"it pays a recipient and amount that transaction {before.txid} pays, {_signed_here(before)}"
             details = ("it shares no coin with that one, so both can be mined: the recipient would be paid twice",)
             found.append(Finding(Code.PAID_BEFORE, "transaction", message, details=details))
     return found
+
+
+def unreadable_findings(context: ReviewContext) -> list[Finding]:
+    """Say that the past is not wholly known; it stops nobody."""
+    if not context.unreadable:
+        return []
+    message = "what was signed here before cannot all be read, so repeated payments may go unnoticed"
+    return [Finding(Code.HISTORY_UNREADABLE, "this machine", message, details=context.unreadable[:_NAMED])]
+
+
+def _signed_here(before: SignedBefore) -> str:
+    if before.at is None:
+        return "which was signed here"
+    return f"which was signed here on {datetime.fromtimestamp(before.at, UTC):%Y-%m-%d}"
 
 
 def _replacement(before: SignedBefore, payments: frozenset[tuple[bytes, int]], fee_sats: int | None) -> Finding:
@@ -80,5 +96,5 @@ def _replacement(before: SignedBefore, payments: frozenset[tuple[bytes, int]], f
     code = Code.REPLACES if same else Code.REPLACES_DIFFERENTLY
     how = "and pays the same" if same else "and pays otherwise"
     old, new = (f"{sats} sat" if sats is not None else "unknown" for sats in (before.fee_sats, fee_sats))
-    message = f"it replaces transaction {before.txid}, which was signed here, {how}"
+    message = f"it replaces transaction {before.txid}, {_signed_here(before)}, {how}"
     return Finding(code, "transaction", message, details=(f"fee before: {old}; now: {new}",))

@@ -14,7 +14,7 @@ from wormsig.review.claims import IN_DERIVATION, OUT_DERIVATION, KeyIndex
 from wormsig.review.coins import find_coins
 from wormsig.review.fees import fee_findings, sum_findings
 from wormsig.review.findings import Code
-from wormsig.review.history import look_alike_findings, repeat_findings
+from wormsig.review.history import look_alike_findings, repeat_findings, unreadable_findings
 from wormsig.review.inputs import effective_sighash, input_findings
 from wormsig.review.metadata import network_findings, unknown_field_findings, xpub_findings
 from wormsig.review.outputs import output_findings
@@ -202,7 +202,7 @@ def _wallet_findings(subject: Subject) -> list[Finding]:
 def _history(subject: Subject, outputs: Sequence[OutputView], sums: Sums) -> list[Finding]:
     """What was paid and signed before."""
     context, tx = subject.context, subject.psbt.tx
-    found: list[Finding] = []
+    found = unreadable_findings(context)
     if context.previously_paid or subject.has_wallet:
         own = [view.address for view in outputs if view.kind is OutputKind.CHANGE and view.address is not None]
         found += look_alike_findings(outputs, context.previously_paid, own)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wormsig.app.broadcast import check_finished, read_finished, refuse_findings
+from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_wallet
 from wormsig.app.nodes import need_node
@@ -48,7 +49,13 @@ def command(
     network = wallet.network if wallet is not None else wallet_options.network
     node = need_node(rpc, network, purpose="to broadcast")
     ready = check_finished(
-        read, node, wallet, registry=Registry(home.wallets()), options=review_options, unattended=console.yes
+        read,
+        node,
+        wallet,
+        registry=Registry(home.wallets()),
+        history=History.of(home),
+        options=review_options,
+        unattended=console.yes,
     )
     if ready.acceptance.known:
         console.say("The node has this transaction already, in its mempool or in a block.")

@@ -10,6 +10,7 @@ import click
 from wormsig.app.combining import AnswerReport, Combined, combine_answers
 from wormsig.app.context import sighash_types
 from wormsig.app.files import check_output, read_argument, write_file
+from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.settings import ReviewOptions
@@ -60,6 +61,7 @@ def command(
         asked,
         node=None,
         registry=Registry(home.wallets()),
+        history=History.of(home),
         unattended=False,
         network=wallet_options.network,
     )

@@ -10,6 +10,7 @@ import click
 from wormsig.app.amounts import parse_fee_rate
 from wormsig.app.create import Order, create, parse_coins, parse_payment
 from wormsig.app.files import check_output, write_file
+from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import need_wallet
 from wormsig.app.nodes import need_node
@@ -58,6 +59,12 @@ _HIGHEST_INDEX = 0x7FFFFFFF
     help="Where change goes, on the change branch; else the first unused index.",
 )
 @click.option("--rescan", is_flag=True, help="Let the node look through every block for the wallet's coins first.")
+@click.option(
+    "--psbt-version",
+    type=click.Choice(["0", "2"]),
+    default="0",
+    help="2 is BIP370; every signer reads 0.",
+)
 @options.output_options
 @options.wallet_options
 @options.rpc_options
@@ -73,6 +80,7 @@ def command(
     locktime: int,
     change_index: int | None,
     rescan: bool,
+    psbt_version: str,
     output: tuple[Path | None, bool],
     wallet_options: WalletOptions,
     rpc: RpcOptions,
@@ -97,6 +105,7 @@ def command(
         locktime=locktime,
         change_index=change_index,
         rescan=rescan,
+        psbt_version=int(psbt_version),
     )
     node = need_node(rpc, wallet.network, purpose="to create a PSBT")
     created = create(
@@ -104,6 +113,7 @@ def command(
         wallet,
         node,
         registry=Registry(home.wallets()),
+        history=History.of(home),
         options=review_options,
         progress=lambda percent: console.say(f"The node looks through the blocks for the wallet's coins: {percent} %"),
     )

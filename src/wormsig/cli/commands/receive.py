@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wormsig.app.files import check_output, write_file
+from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_wallet
 from wormsig.app.nodes import agree, open_node
@@ -106,6 +107,7 @@ def command(
             review_options,
             node=node,
             registry=Registry(home.wallets()),
+            history=History.of(home),
             unattended=console.yes,
             network=network,
         )

@@ -11,6 +11,7 @@ import click
 
 from wormsig.app.context import sighash_types
 from wormsig.app.files import check_output, write_file
+from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.nodes import agree, open_node
@@ -113,6 +114,7 @@ def command(
         review_options,
         node=node,
         registry=Registry(home.wallets()),
+        history=History.of(home),
         unattended=console.yes,
         network=network,
     )

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from wormsig.app.files import check_output, write_file
+from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, need_wallet
 from wormsig.app.nodes import agree, open_node
-from wormsig.app.signing import open_signer, review_psbt, sign_reviewed
+from wormsig.app.signing import open_signer, review_psbt, sign_file
 from wormsig.cli import options
 from wormsig.cli.passphrase import passphrases
 from wormsig.cli.reviews import show_report
@@ -67,12 +68,13 @@ def command(
         review_options,
         node=node,
         registry=Registry(home.wallets()),
+        history=History.of(home),
         unattended=console.yes,
     )
     show_report(console, reviewed.report)
     if not reviewed.report.errors and not console.ask(f"Sign with {opened.label}?"):
         raise RefusedError("not signed")
-    signed = codec.serialize(sign_reviewed(reviewed, wallet, ready, "unattended" if console.yes else "person"))
+    signed = codec.serialize(sign_file(reviewed, wallet, ready, "unattended" if console.yes else "person", home))
     if output[0] is not None:
         write_file(output[0], signed, force=output[1])
     if console.as_json:
