@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wormsig.bitcoin.keys import ExtendedPrivateKey, KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network
 from wormsig.wallet.model import Wallet, WalletKey
+from wormsig.wallet.policy import MultisigPolicy
 
 _SCRIPT_STEP = {"wsh": "2h", "sh-wsh": "1h", "sh": "0h"}
 
@@ -54,8 +55,7 @@ def make_wallet(
         name=name,
         network=Network.REGTEST,
         script_type=script_type,  # type: ignore[arg-type]
-        sorted=is_sorted,
-        threshold=threshold,
+        policy=MultisigPolicy(threshold, is_sorted),
         keys=tuple(person.key(script_type) for person in cosigners),
         birth=birth,
     )

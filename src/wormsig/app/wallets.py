@@ -14,9 +14,9 @@ from wormsig.wallet.derive import Deriver
 from wormsig.wallet.guard import refuse_private_keys
 from wormsig.wallet.model import CHANGE, RECEIVE
 from wormsig.wallet.names import check_wallet_name
-from wormsig.wallet.policy import remarks
 from wormsig.wallet.record import MAX_RECORD
 from wormsig.wallet.registry import Registry
+from wormsig.wallet.remarks import remarks
 from wormsig.wallet.sources import Source, read_source
 from wormsig.wallet.storage import read_bounded
 

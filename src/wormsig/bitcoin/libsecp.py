@@ -4,7 +4,7 @@ The library comes with the btclib-secp256k1 wheel (docs/adr/0003): its extension
 opened with ctypes without importing it. It is loaded at first use; the symbols and known answers are checked then.
 The same library is handed to bitcointx by `equip_bitcointx`, for the few places that use its key objects.
 
-What is computed with it stands in `secp` (keys, ECDSA) and `schnorr`; nothing else calls the library.
+What is computed with it stands in `secp` (keys, ECDSA), `schnorr` and `musig`; nothing else calls the library.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ _SYMBOLS: Final[dict[str, tuple[Any, ...]]] = {
     "keypair_create": (_CONTEXT, _BYTES, _BYTES),
     "schnorrsig_sign32": (_CONTEXT, _BYTES, _BYTES, _BYTES, _BYTES),
     "schnorrsig_verify": (_CONTEXT, _BYTES, _BYTES, _SIZE, _BYTES),
+    "musig_pubkey_agg": (_CONTEXT, _BYTES, _BYTES, ctypes.c_void_p, _SIZE),
+    "musig_pubkey_get": (_CONTEXT, _BYTES, _BYTES),
 }
 _QUICK: Final = {name for name in _SYMBOLS if name.startswith("ecdsa_signature_")}
 """Calls of less than a microsecond: letting the interpreter lock go and taking it back would cost more."""
@@ -130,6 +132,8 @@ class Library:
         self.keypair_create = handle.secp256k1_keypair_create
         self.schnorr_sign = handle.secp256k1_schnorrsig_sign32
         self.schnorr_verify = handle.secp256k1_schnorrsig_verify
+        self.musig_pubkey_agg = handle.secp256k1_musig_pubkey_agg
+        self.musig_pubkey_get = handle.secp256k1_musig_pubkey_get
 
 
 scratch = _Scratch()

@@ -10,56 +10,39 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wormsig.bitcoin import secp
-from wormsig.bitcoin.keys import HARDENED, KeyOrigin
+from wormsig.bitcoin import musig, secp
+from wormsig.bitcoin.keys import HARDENED, ExtendedPublicKey, KeyOrigin
 from wormsig.bitcoin.network import address_of
-from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wsh_script
 from wormsig.errors import DescriptorError, InputError
 from wormsig.wallet.model import BRANCHES
+from wormsig.wallet.policy import TaprootPolicy, Unspendable
+from wormsig.wallet.scripts import Signers, WalletScript, maker_for, signers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from wormsig.wallet.model import Wallet
+
+__all__ = ["Deriver", "WalletScript", "locate"]
 
 MAX_HINTS = 8
 """Places a PSBT may name for one script before they are ignored: a true one names one."""
 
 
 @dataclass(frozen=True, slots=True)
-class WalletScript:
-    """One of the wallet's scripts.
+class _Parent:
+    """A key that every index's key is one step from."""
 
-    Attributes:
-        branch: 0 receive, 1 change.
-        index: Below 2**31.
-        script_pubkey: What an output holds.
-        redeem: The redeemScript (`sh`, `sh-wsh`).
-        witness: The witnessScript (`wsh`, `sh-wsh`).
-        origins: Public key (33 bytes) -> master fingerprint and full path, in the wallet's key order.
-    """
-
-    branch: int
-    index: int
-    script_pubkey: bytes
-    redeem: bytes | None
-    witness: bytes | None
-    origins: Mapping[bytes, KeyOrigin]
-
-    @property
-    def path(self) -> str:
-        """`0/14`."""
-        return f"{self.branch}/{self.index}"
+    pubkey: bytes
+    chain_code: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class _BranchKey:
-    """One key at one branch: what a child is made from."""
+class _Branch:
+    """One branch: parents of its keys, in the order of `Maker.make`'s children, and whose they are."""
 
-    chain_code: bytes
-    pubkey: bytes
-    fingerprint: bytes
-    path: tuple[int, ...]
+    parents: tuple[_Parent, ...]
+    signers: Signers
 
 
 class Deriver:
@@ -70,9 +53,14 @@ class Deriver:
 
     def __init__(self, wallet: Wallet) -> None:
         self.wallet = wallet
-        self._branches: dict[int, tuple[_BranchKey, ...]] = {}
+        self._branches: dict[int, _Branch] = {}
         self._scripts: dict[tuple[int, int], WalletScript] = {}
         self._places: dict[bytes, tuple[int, int]] = {}
+        aggregates = {
+            position: _aggregate(wallet, use.keys) for position, use in enumerate(wallet.uses) if use.is_aggregate
+        }
+        self._aggregates = {position: pubkey for position, (pubkey, _) in aggregates.items()}
+        self._make = maker_for(wallet, aggregates).make
         self._searched = 0  # every index below it has been derived on both branches
 
     def script(self, branch: int, index: int) -> WalletScript:
@@ -118,7 +106,7 @@ class Deriver:
         place = self._places.get(script_pubkey)
         if place is not None:
             return self._scripts[place]
-        if not self._same_form(script_pubkey):
+        if not self.may_own(script_pubkey):
             return None
         for index in range(self._searched, min(limit, HARDENED)):
             for branch in BRANCHES:
@@ -127,43 +115,56 @@ class Deriver:
             self._searched = index + 1
         return None
 
-    def _same_form(self, script_pubkey: bytes) -> bool:
+    def may_own(self, script_pubkey: bytes) -> bool:
         """Whether the script is of the wallet's output type: anything else need not be searched for."""
         if self.wallet.script_type == "wsh":
             return len(script_pubkey) == 34 and script_pubkey[:2] == b"\x00\x20"
+        if self.wallet.script_type == "tr":
+            return len(script_pubkey) == 34 and script_pubkey[:2] == b"\x51\x20"
         return len(script_pubkey) == 23 and script_pubkey[:2] == b"\xa9\x14" and script_pubkey[-1] == 0x87
 
-    def _branch(self, branch: int) -> tuple[_BranchKey, ...]:
+    def _branch(self, branch: int) -> _Branch:
         known = self._branches.get(branch)
         if known is None:
             if branch not in BRANCHES:
                 raise InputError(f"the wallet has no branch {branch}: 0 is receive, 1 is change")
-            known = tuple(
-                _BranchKey(child.chain_code, child.pubkey, key.origin.fingerprint, (*key.origin.path, branch))
-                for key in self.wallet.keys
-                for child in (key.xpub.child(branch),)
-            )
-            self._branches[branch] = known
+            bases = [(xpub.child(step), origin.extend((step,))) for xpub, origin, step in self._bases(branch)]
+            parents = tuple(_Parent(key.pubkey, key.chain_code) for key, _ in bases)
+            signers = Signers(*signers_of(self.wallet, branch), tuple(origin for _, origin in bases))
+            known = self._branches[branch] = _Branch(parents, signers)
         return known
+
+    def _bases(self, branch: int) -> Iterable[tuple[ExtendedPublicKey, KeyOrigin, int]]:
+        """What is derived: extended key, its origin, the branch's step; the uses, then an unspendable internal key."""
+        wallet = self.wallet
+        for position, use in enumerate(wallet.uses):
+            if use.is_aggregate:
+                xpub = musig.synthetic_xpub(self._aggregates[position], mainnet=wallet.network.is_mainnet)
+                yield xpub, KeyOrigin(xpub.fingerprint, ()), use.branches[branch]
+            else:
+                key = wallet.keys[use.keys[0]]
+                yield key.xpub, key.origin, use.branches[branch]
+        internal = wallet.policy.internal if isinstance(wallet.policy, TaprootPolicy) else None
+        if isinstance(internal, Unspendable) and internal.key is not None:
+            yield internal.key.xpub, internal.key.origin, internal.branches[branch]
 
     def _derive(self, branch: int, index: int) -> WalletScript:
         if not 0 <= index < HARDENED:
             raise InputError(f"{index} is not an index of a wallet: 0 to {HARDENED - 1}")
         keys = self._branch(branch)
-        pubkeys = child_pubkeys(keys, index)
-        ordered = sorted(pubkeys) if self.wallet.sorted else pubkeys
-        script = multisig_script(self.wallet.threshold, tuple(ordered))
-        redeem, witness, script_pubkey = _wrapped(self.wallet.script_type, script)
-        origins = {
-            pubkey: KeyOrigin(key.fingerprint, (*key.path, index)) for pubkey, key in zip(pubkeys, keys, strict=True)
-        }
-        made = WalletScript(branch, index, script_pubkey, redeem, witness, origins)
-        self._places[script_pubkey] = (branch, index)
+        made = self._make(branch, index, tuple(children(keys.parents, index)), keys.signers)
+        self._places[made.script_pubkey] = (branch, index)
         self._scripts[branch, index] = made
         return made
 
 
-def child_pubkeys(keys: Sequence[_BranchKey], index: int) -> list[bytes]:
+def _aggregate(wallet: Wallet, positions: Sequence[int]) -> tuple[bytes, tuple[bytes, ...]]:
+    """A MuSig2 aggregate, and its participants in the order of aggregation: sorted (BIP390)."""
+    participants = sorted(wallet.keys[position].xpub.pubkey for position in positions)
+    return musig.aggregate(participants), tuple(participants)
+
+
+def children(parents: Sequence[_Parent], index: int) -> list[bytes]:
     """The children of several keys at one index (BIP32, CKDpub).
 
     Raises:
@@ -171,23 +172,13 @@ def child_pubkeys(keys: Sequence[_BranchKey], index: int) -> list[bytes]:
     """
     step = index.to_bytes(4, "big")
     found = []
-    for key in keys:
+    for key in parents:
         tweak = hmac.digest(key.chain_code, key.pubkey + step, "sha512")[:32]
         child = secp.pubkey_tweak_add(key.pubkey, tweak)
         if child is None:
             raise DescriptorError(f"index {index} cannot be used: a key has no child there")
         found.append(child)
     return found
-
-
-def _wrapped(script_type: str, script: bytes) -> tuple[bytes | None, bytes | None, bytes]:
-    """redeemScript, witnessScript and scriptPubKey around a multisig script."""
-    if script_type == "wsh":
-        return None, script, p2wsh_script(script)
-    if script_type == "sh-wsh":
-        redeem = p2wsh_script(script)
-        return redeem, script, p2sh_script(redeem)
-    return script, None, p2sh_script(script)
 
 
 def locate(

@@ -1,29 +1,33 @@
 """Judging a descriptor that somebody pasted: our own checks, then btclib-wallet's, before it becomes a `Wallet`.
 
-Accepted: `wsh`, `sh(wsh)` and `sh` around `sortedmulti` or `multi`, every key an extended public key followed by
-`/<0;1>/*` (BIP380, 383, 389). Everything else is refused with the exact difference (THREATS S2, S3, S5).
+Accepted: `wsh`, `sh(wsh)` and `sh` around `sortedmulti` or `multi`; miniscript in `wsh` and `sh(wsh)`; `tr` with leaves
+of `multi_a`, `sortedmulti_a` or miniscript under any internal key, and with a `musig` internal key. Every key is an
+extended public key followed by a pair of branches (BIP379, 380, 383, 386, 387, 389, 390). Everything else is refused
+with the exact difference (THREATS S2, S3, S5).
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.network import Network
-from wormsig.errors import DescriptorError, InputError, NotSupportedError, UsageError
-from wormsig.wallet import judge, policy
+from wormsig.errors import DescriptorError, UsageError
+from wormsig.wallet import checks, judge
 from wormsig.wallet.checksum import CHECKSUM_LENGTH, descriptor_checksum, first_foreign_character
 from wormsig.wallet.derive import Deriver
-from wormsig.wallet.expressions import decode_key, named
-from wormsig.wallet.grammar import plain_markers, quoted_markers, split_checksum, split_key, split_multisig
+from wormsig.wallet.expressions import named
+from wormsig.wallet.grammar import plain_markers, quoted_markers, split_checksum
 from wormsig.wallet.guard import refuse_private_keys
-from wormsig.wallet.model import BRANCH_STEPS, BRANCHES, Wallet
+from wormsig.wallet.miniscript import KEY_FRAGMENTS, ShapeError
+from wormsig.wallet.model import BRANCH_STEPS, Wallet
+from wormsig.wallet.policy import MultisigPolicy, TaprootPolicy, Unspendable
+from wormsig.wallet.reading import read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from wormsig.wallet.grammar import KeyText, MultisigText
     from wormsig.wallet.model import WalletKey
+    from wormsig.wallet.reading import Draft
 
 MAX_DESCRIPTOR = 10_000
 """Characters; twenty keys with origins take about 3,000."""
@@ -50,7 +54,7 @@ def parse_descriptor(
         birth: Unix time before which the wallet has no coins.
 
     Returns:
-        The wallet, its scripts compared with btclib-wallet's at index 0 of both branches.
+        The wallet, its scripts compared with btclib-wallet's at indexes 0 and 1 of both branches.
 
     Raises:
         DescriptorError: It is not a descriptor, or must not be used; no message shows a private key.
@@ -58,25 +62,36 @@ def parse_descriptor(
         UsageError: A test network must be named, or a name is given for a fingerprint that is not there.
     """
     body = checked_body(text)
-    shape = split_multisig(body)
-    if shape is None:
+    try:
+        draft = read_body(body)
+    except ShapeError:
         judge.refuse_other_kind(body, network)
-    threshold = _threshold(shape)
-    policy.check_numbers(shape.script_type, threshold, len(shape.keys))
-    keys = [_key(position, expression) for position, expression in enumerate(shape.keys, 1)]
-    chain = _chain(keys, network)
-    policy.check(shape.script_type, threshold, keys)
+    if _is_single_key(draft):
+        judge.refuse_single_key(draft.script_type)
+    chain = _chain(draft, network)
+    if not isinstance(draft.policy, MultisigPolicy):
+        judge.check_valid(body, chain)
+    checks.check(draft.script_type, draft.policy, draft.keys)
     wallet = Wallet(
         name=name,
         network=chain,
-        script_type=shape.script_type,
-        sorted=shape.sorted,
-        threshold=threshold,
-        keys=named(keys, names or {}),
+        script_type=draft.script_type,
+        policy=draft.policy,
+        keys=named(draft.keys, names or {}),
         birth=birth,
     )
     _compare(wallet)
     return wallet
+
+
+def _is_single_key(draft: Draft) -> bool:
+    """Whether this is `tr(KEY)`, `wsh(pk(KEY))` or `wsh(pkh(KEY))`: nobody's shared wallet."""
+    policy = draft.policy
+    if isinstance(policy, TaprootPolicy):
+        return policy.tree is None and len(draft.keys) == 1
+    if isinstance(policy, MultisigPolicy):
+        return False
+    return policy.script.name == "c" and policy.script.subs[0].name in KEY_FRAGMENTS
 
 
 def checked_body(text: str) -> str:
@@ -139,71 +154,11 @@ def _variants(body: str) -> list[tuple[str, str]]:
     ]
 
 
-def _threshold(shape: MultisigText) -> int:
-    if not re.fullmatch(r"0|[1-9][0-9]{0,3}", shape.threshold, re.ASCII):
-        raise DescriptorError("the threshold is not a number", hint="write for example wsh(sortedmulti(2,KEY,KEY,KEY))")
-    return int(shape.threshold)
-
-
-def _key(position: int, expression: str) -> WalletKey:
-    pieces = split_key(expression)
-    if pieces is None:
-        raise DescriptorError(f"key {position} is not a key expression", hint=_KEY_HINT)
-    who = f"key {position}" + (f" [{pieces.fingerprint.lower()}]" if pieces.fingerprint else "")
-    _refuse_single_key(who, pieces)
-    try:
-        key = decode_key(pieces)
-    except InputError as error:
-        raise DescriptorError(f"{who}: {error.message}", hint=error.hint) from None
-    _check_steps(who, pieces.steps)
-    return key
-
-
-_KEY_HINT = "write [d34db33f/48h/0h/0h/2h]xpub…/<0;1>/*, as `wormsig key show` prints it"
-
-
-def _refuse_single_key(who: str, pieces: KeyText) -> None:
-    if re.fullmatch(r"04[0-9a-fA-F]{128}", pieces.key, re.ASCII):
-        raise DescriptorError(f"{who} is an uncompressed public key", hint=_KEY_HINT)
-    if re.fullmatch(r"0[23][0-9a-fA-F]{64}", pieces.key, re.ASCII):
-        raise DescriptorError(f"{who} is a single public key, not an extended one", hint=_KEY_HINT)
-
-
-def _check_steps(who: str, steps: str) -> None:
-    """Only `/<0;1>/*` may follow a key; say what is different.
-
-    Raises:
-        DescriptorError: Something else follows.
-        NotSupportedError: Valid steps of a kind that this version does not handle.
-    """
-    if steps == BRANCH_STEPS:
-        return
-    if steps in {"/0/*", "/1/*"}:
-        branch = "receive" if steps == "/0/*" else "change"
-        raise DescriptorError(
-            f"{who} ends in {steps}: this is the {branch} branch alone",
-            hint=f"write {BRANCH_STEPS}, or give both descriptors, one a line",
-        )
-    if re.search(r"h|H|'", steps):
-        raise DescriptorError(f"{who} is followed by hardened steps, which need the private key")
-    if not steps.endswith("/*"):
-        raise DescriptorError(f"{who} does not end in {BRANCH_STEPS}", hint=_KEY_HINT)
-    branches = re.findall(r"<([^<>]*)>", steps)
-    if branches == ["1;0"]:
-        raise DescriptorError(f"{who} has receive and change exchanged: <1;0>", hint=f"write {BRANCH_STEPS}")
-    if branches and branches != ["0;1"]:
-        raise DescriptorError(f"{who} has the branches <{branches[0]}>, not exactly <0;1>")
-    if re.fullmatch(r"(/[0-9]+)*(/<0;1>)?(/[0-9]+)*/\*", steps, re.ASCII):
-        raise NotSupportedError(
-            f"{who} is followed by {steps}, and only {BRANCH_STEPS} is supported",
-            hint="derive the extra steps into the xpub and its origin",
-        )
-    raise DescriptorError(f"{who} does not end in {BRANCH_STEPS}", hint=_KEY_HINT)
-
-
-def _chain(keys: list[WalletKey], network: Network | None) -> Network:
+def _chain(draft: Draft, network: Network | None) -> Network:
     """The network that the keys' prefixes and the caller agree on."""
-    main = [key.xpub.mainnet for key in keys]
+    main = [key.xpub.mainnet for key in _extended_keys(draft)]
+    if not main:
+        raise DescriptorError("the descriptor has no keys")
     if any(main) and not all(main):
         odd = main.index(not main[0]) + 1
         raise DescriptorError(f"keys 1 and {odd} are for different networks: xpub and tpub do not mix")
@@ -220,13 +175,21 @@ def _chain(keys: list[WalletKey], network: Network | None) -> Network:
     return network
 
 
+def _extended_keys(draft: Draft) -> Sequence[WalletKey]:
+    """The keys, and behind them an xpub over H."""
+    internal = draft.policy.internal if isinstance(draft.policy, TaprootPolicy) else None
+    if isinstance(internal, Unspendable) and internal.key is not None:
+        return (*draft.keys, internal.key)
+    return draft.keys
+
+
 def _compare(wallet: Wallet) -> None:
     """Our scripts against btclib's; they can differ only by a bug in one of the two, and then nobody gets a wallet."""
     theirs = judge.second_opinion(wallet)
     deriver = Deriver(wallet)
-    for branch in BRANCHES:
-        if deriver.script(branch, 0).script_pubkey != theirs.get(branch):
+    for (branch, index), script in theirs.items():
+        if deriver.script(branch, index).script_pubkey != script:
             raise DescriptorError(
-                f"wormsig and btclib-wallet derive different scripts at {branch}/0; the wallet is not safe to use",
+                f"wormsig and btclib-wallet derive different scripts at {branch}/{index}: the wallet is not safe",
                 hint="please report this descriptor",
             )

@@ -1,7 +1,7 @@
-"""The shape of a multisig descriptor, read without any library: wrapper, function, threshold, key expressions.
+"""The shape of a descriptor, read without any library: functions and arguments, key expressions, multisig as a whole.
 
 Text in, text out: nothing here decodes a key, so that the canonical form in the registry can be read at every
-start. What the pieces mean, and whether they may stand there, is decided in `descriptor`.
+start. What the pieces mean, and whether they may stand there, is decided in `descriptor` and `reading`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _SHAPE = re.compile(r"(sh\(wsh|wsh|sh)\((sortedmulti|multi)\(([^()]*)\)(\)\)?)", re.ASCII)
 _KEY = re.compile(r"(?:\[([0-9a-fA-F]{8})((?:/[0-9]{1,10}[h']?)*)\])?([0-9A-Za-z]+)((?:/.*)?)", re.ASCII)
+_CALL = re.compile(r"([a-z_0-9]+)\((.*)\)", re.ASCII)
+_MUSIG = re.compile(r"musig\(([^()]*)\)((?:/.*)?)", re.ASCII)
+_NESTING: Final = {"(": 1, "{": 1, "[": 1, "<": 1, ")": -1, "}": -1, "]": -1, ">": -1}
 _HARDENED_MARK = re.compile(r"(?<=[0-9])[h'](?=[/\]])", re.ASCII)
 _WRAPPERS: Final[dict[str, tuple[ScriptKind, str]]] = {
     "wsh": ("wsh", ")"),
@@ -76,6 +79,38 @@ def split_key(expression: str) -> KeyText | None:
         return None
     fingerprint, path, key, steps = match.groups()
     return KeyText(fingerprint, (path or "").removeprefix("/"), key, steps)
+
+
+def split_musig(expression: str) -> tuple[tuple[str, ...], str] | None:
+    """Participants and the steps behind them of `musig(KEY,KEY)/<0;1>/*` (BIP390); None when it has no such shape."""
+    match = _MUSIG.fullmatch(expression)
+    return None if match is None else (tuple(match[1].split(",")), match[2])
+
+
+def split_call(expression: str) -> tuple[str, list[str]] | None:
+    """A function's name and its arguments, split at the commas that stand outside all brackets.
+
+    Returns:
+        None when it is no `name(...)` with brackets that match.
+    """
+    match = _CALL.fullmatch(expression)
+    arguments = None if match is None else split_arguments(match[2])
+    return None if match is None or arguments is None else (match[1], arguments)
+
+
+def split_arguments(text: str) -> list[str] | None:
+    """What stands between the commas outside all brackets; None when a bracket has no partner."""
+    found = []
+    depth = start = 0
+    for at, character in enumerate(text):
+        depth += _NESTING.get(character, 0)
+        if depth < 0:
+            return None
+        if character == "," and depth == 0:
+            found.append(text[start:at])
+            start = at + 1
+    found.append(text[start:])
+    return found if depth == 0 else None
 
 
 def plain_markers(body: str) -> str:

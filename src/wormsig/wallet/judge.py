@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 # The function a descriptor begins with -> what people call it, for kinds that are valid and not handled yet.
 _KINDS = (
-    (re.compile(r".*musig\("), "MuSig2 (musig)"),
-    (re.compile(r"tr\("), "taproot (tr)"),
-    (re.compile(r"rawtr\("), "taproot (rawtr)"),
+    (re.compile(r"tr\(|(sh\()?wsh\("), "this form of descriptor"),
+    (re.compile(r"rawtr\("), "taproot without internal key (rawtr)"),
     (re.compile(r"(sh\()?wpkh\("), "a single-key wallet (wpkh)"),
     (re.compile(r"(sh\((wsh\()?|wsh\()?pkh?\("), "a single-key wallet (pkh)"),
     (re.compile(r"combo\("), "a single-key wallet (combo)"),
     (re.compile(r"(sorted)?multi\("), "bare multisig"),
     (re.compile(r"addr\(|raw\("), "a single script (addr, raw)"),
-    (re.compile(r"(sh\()?wsh\("), "miniscript"),
 )
-_SUPPORTED = "wsh, sh(wsh) and sh, each around sortedmulti or multi"
+_SUPPORTED = "wsh, sh(wsh) and sh around sortedmulti, multi or miniscript, and tr with scripts"
+INDEXES = (0, 1)
+"""Where scripts are compared."""
 
 
 def btclib_name(network: Network | None) -> str | None:
@@ -63,14 +63,42 @@ def refuse_other_kind(text: str, network: Network | None) -> NoReturn:
     raise NotSupportedError(f"{kind} is not supported yet", hint=f"supported: {_SUPPORTED}")
 
 
-def second_opinion(wallet: Wallet) -> dict[int, bytes]:
-    """How btclib reads a wallet that our own checks accept: its first script on each branch.
+def refuse_single_key(script_type: str) -> NoReturn:
+    """Refuse a wallet of one key alone.
+
+    Raises:
+        NotSupportedError: Always.
+    """
+    raise NotSupportedError(f"a single-key wallet ({script_type}) is not supported", hint=f"supported: {_SUPPORTED}")
+
+
+def check_valid(body: str, network: Network) -> None:
+    """Ask btclib whether a descriptor is valid: for miniscript well typed, not malleable, within limits, never keyless.
+
+    Args:
+        body: Without checksum, free of private keys.
+        network: The chain.
+
+    Raises:
+        DescriptorError: It is not.
+    """
+    from btclib.exceptions import BTClibException  # noqa: PLC0415  0.1 to 0.2 s, needed at import only
+    from btclib_wallet.descriptors import multipath_descriptors  # noqa: PLC0415  same
+
+    try:
+        multipath_descriptors(body, btclib_name(network))
+    except (BTClibException, ValueError, RecursionError) as error:
+        raise DescriptorError(f"not a valid descriptor: {redact(str(error))}") from None
+
+
+def second_opinion(wallet: Wallet) -> dict[tuple[int, int], bytes]:
+    """How btclib reads a wallet that our own checks accept: its first scripts on each branch.
 
     Args:
         wallet: The wallet.
 
     Returns:
-        Branch -> scriptPubKey at index 0.
+        Branch and index -> scriptPubKey.
 
     Raises:
         DescriptorError: btclib refuses what we accepted.
@@ -80,7 +108,11 @@ def second_opinion(wallet: Wallet) -> dict[int, bytes]:
 
     name = btclib_name(wallet.network) or "mainnet"
     try:
-        branches = multipath_descriptors(wallet.descriptor, name)
-        return {branch: parse(text, name).expand(0)[0][0].script for branch, text in enumerate(branches)}
+        branches = [parse(text, name) for text in multipath_descriptors(wallet.descriptor, name)]
+        return {
+            (branch, index): parsed.expand(index)[0][0].script
+            for branch, parsed in enumerate(branches)
+            for index in INDEXES
+        }
     except (BTClibException, ValueError, RecursionError) as error:
         raise DescriptorError(f"not a valid descriptor: {redact(str(error))}") from None

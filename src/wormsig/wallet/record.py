@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from wormsig.bitcoin.network import Network
 from wormsig.errors import InputError, StorageError, UsageError
-from wormsig.wallet import policy
-from wormsig.wallet.expressions import decode_key, named
-from wormsig.wallet.grammar import split_checksum, split_key, split_multisig
+from wormsig.wallet import checks
+from wormsig.wallet.expressions import named
+from wormsig.wallet.grammar import split_checksum
 from wormsig.wallet.model import Wallet
+from wormsig.wallet.reading import read_body
 
 KIND: Final = "wallet"
 FORMAT: Final = 1
@@ -137,19 +138,12 @@ def _wallet(value: dict[str, Any]) -> Wallet:
         names = {bytes.fromhex(fingerprint): name for fingerprint, name in value["names"].items()}
     except ValueError:
         raise InputError("an unknown network or fingerprint") from None
-    shape = split_multisig(split_checksum(value["descriptor"])[0])
-    if shape is None or not shape.threshold.isdecimal():
-        raise InputError("no multisig descriptor")
-    pieces = [split_key(expression) for expression in shape.keys]
-    keys = [decode_key(piece) for piece in pieces if piece is not None]
-    if len(keys) != len(pieces):
-        raise InputError("a key expression is malformed")
-    if any(key.xpub.mainnet != network.is_mainnet for key in keys):
+    draft = read_body(split_checksum(value["descriptor"])[0])
+    if any(key.xpub.mainnet != network.is_mainnet for key in draft.keys):
         raise InputError("a key is for another network")
-    threshold = int(shape.threshold)
-    policy.check(shape.script_type, threshold, keys)
+    checks.check(draft.script_type, draft.policy, draft.keys)
     try:
-        with_names = named(keys, names)
+        with_names = named(draft.keys, names)
     except UsageError as error:
         raise InputError(error.message) from None
-    return Wallet(value["name"], network, shape.script_type, shape.sorted, threshold, with_names, value["birth"])
+    return Wallet(value["name"], network, draft.script_type, draft.policy, with_names, value["birth"])

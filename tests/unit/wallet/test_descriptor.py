@@ -12,7 +12,7 @@ from wormsig.wallet.checksum import descriptor_checksum, with_checksum
 from wormsig.wallet.derive import Deriver
 from wormsig.wallet.descriptor import parse_descriptor
 from wormsig.wallet.model import WalletKey
-from wormsig.wallet.policy import remarks
+from wormsig.wallet.remarks import remarks
 
 ALICE, BOB, CAROL = people(3, "descriptor")
 KEYS = [person.key().expression() for person in (ALICE, BOB, CAROL)]

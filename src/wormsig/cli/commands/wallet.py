@@ -96,7 +96,7 @@ def list_(console: Console) -> None:
         if console.as_json:
             console.emit(wallets.describe(wallet))
         else:
-            policy = f"{wallet.policy:<8}  {wallet.script_type:<6}  {wallet.network.value:<8}  #{wallet.checksum}"
+            policy = f"{wallet.summary:<8}  {wallet.script_type:<6}  {wallet.network.value:<8}  #{wallet.checksum}"
             console.result(f"{wallet.name:<{width}}  {policy}")
     if damaged:
         more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
@@ -170,7 +170,7 @@ def remove(name: str, yes: bool, console: Console) -> None:
 def _lines(wallet: Wallet) -> list[str]:
     """The wallet in words."""
     order = "sorted keys" if wallet.sorted else "keys in this order"
-    lines = [f"{wallet.name} · {wallet.policy} · {wallet.script_type}, {order} · {wallet.network.value}"]
+    lines = [f"{wallet.name} · {wallet.summary} · {wallet.script_type}, {order} · {wallet.network.value}"]
     for number, key in enumerate(wallet.keys, 1):
         called = key.name if key.name is not None else "(no name)"
         lines.append(f"key {number:<6}  [{key.origin}]  {called}")
