@@ -50,8 +50,8 @@ def summaries(journal: Journal) -> tuple[Summary, ...]:
 
 
 def _summary(journal: Journal, row: CeremonyRow) -> Summary:
-    bodies = [record.body for record in journal.events(row.id)]
     try:
+        bodies = [record.body for record in journal.events(row.id)]
         if row.role == "coordinator":
             return _coordinator(row, coordinator.replay(COORDINATOR.decode(body) for body in bodies))
         state = COSIGNER.new

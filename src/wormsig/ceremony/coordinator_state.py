@@ -223,9 +223,8 @@ def _evolved(state: CoordinatorState, event: CoordinatorEvent) -> CoordinatorSta
             return replace(state, transaction=parse_transaction(event.transaction))
         case Cancelled() | BroadcastDeclined() | NodeRefused():
             return replace(state, result_note=event.reason)
-        case BroadcastAgreed() | BroadcastDone():
+        case _:  # agreed, or done: nothing stands against it any more
             return replace(state, result_note="")
-    return state
 
 
 def _begun(state: CoordinatorState, event: Event) -> CoordinatorState:

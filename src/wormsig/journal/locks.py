@@ -55,9 +55,10 @@ class Locks:
             raise StorageError(
                 f"ceremony {ceremony[:6]} is in use by process {_holder(path)}", hint="end that one first"
             )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._held[ceremony] = descriptor
+        with contextlib.suppress(OSError):  # on a full disk the lock holds, without a name
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
     def close(self) -> None:
         """Let go of all locks. A second time it does nothing."""

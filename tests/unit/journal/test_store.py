@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -433,6 +434,42 @@ except StorageError as error:
     (message,) = run(script, path)
     assert "cannot be used" in message
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_lock_holds_on_a_full_disk_though_it_cannot_say_whose_it_is(path: Path) -> None:
+    script = """
+from wormsig.journal.locks import Locks
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+one, two = Locks(path.parent / "locks"), Locks(path.parent / "locks")
+one.hold(ceremony)
+try:
+    two.hold(ceremony)
+except StorageError as error:
+    say(error.message)
+one.close()
+two.hold(ceremony)
+say("held")
+"""
+    assert run(script, path) == ["ceremony 111111 is in use by process unknown", "held"]
+
+
+def test_a_folder_that_locks_cannot_use_is_named(journal: Journal, path: Path) -> None:
+    (path.parent / "locks").write_bytes(b"")
+    with pytest.raises(StorageError, match=r"the lock .* cannot be taken"):
+        journal.begin(row(), [record(0)])
+    assert journal.ceremonies() == []
+
+
+def test_a_file_system_without_hard_links_will_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(_self: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    with Journal(path) as journal:
+        journal.begin(row(), [record(0)])
+    with Journal(path) as journal:
+        assert bodies(journal) == numbered(0)
+    assert {each.name for each in path.parent.rglob("*")} == {"locks", path.name}
 
 
 @pytest.mark.parametrize("exists", [True, False])
