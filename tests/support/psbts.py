@@ -17,6 +17,7 @@ from wormsig.bitcoin.script import (
 )
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxInput, TxOutput
 from wormsig.psbt import creator, updater
+from wormsig.psbt.modifiable import NOTHING, Modifiable
 
 if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
@@ -94,20 +95,29 @@ def coins(*script_types: str) -> list[Coin]:
     return [coin(script_type, index) for index, script_type in enumerate(script_types)]
 
 
-def spend(spent: list[Coin], *, outputs: int = 2, previous: bool = True) -> Psbt:
+def spend(
+    spent: list[Coin],
+    *,
+    outputs: int = 2,
+    previous: bool = True,
+    psbt_version: int = 0,
+    modifiable: Modifiable = NOTHING,
+) -> Psbt:
     """An unsigned PSBT of these coins, with all that signers need.
 
     Args:
         spent: The coins.
         outputs: How many outputs; the last one has scripts and derivations as change has.
         previous: Whether segwit inputs carry their previous transaction too (legacy ones always do).
+        psbt_version: 0 or 2.
+        modifiable: What may be added, in version 2.
     """
     change = coin("wsh", 1_000)
     total = sum(each.output.sats for each in spent) - 1_000
     paid = [TxOutput(total // outputs, p2wpkh_script(key_at("payee", number).pubkey)) for number in range(outputs - 1)]
     paid.append(TxOutput(total - total // outputs * (outputs - 1), change.output.script))
     inputs = [TxInput(OutPoint(each.previous.txid_bytes, 1), b"", 0xFFFF_FFFD) for each in spent]
-    psbt = creator.create(inputs, paid)
+    psbt = creator.create(inputs, paid, psbt_version=psbt_version, modifiable=modifiable)
     for index, each in enumerate(spent):
         legacy = each.script_type in {"sh", "pkh", "bare"}
         if previous or legacy:
