@@ -370,10 +370,10 @@ def error_line(process: Process) -> str:
     return line
 
 
-def cosigner_events(person: Person) -> list[Any]:
-    """Everything that a cosigner's journal holds, over all ceremonies."""
+def cosigner_events(person: Person, ceremony: str = "") -> list[Any]:
+    """What a cosigner's journal holds, of one ceremony or of all."""
     with Journal(person.journal) as journal:
-        rows = [row for row in journal.ceremonies() if row.role == "cosigner"]
+        rows = [row for row in journal.ceremonies() if row.role == "cosigner" and row.id.startswith(ceremony)]
         return [cosigner.decode(record.body) for row in rows for record in journal.events(row.id)]
 
 
