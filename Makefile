@@ -56,7 +56,7 @@ docs: $(DEV) ## write the generated pages of docs/ anew
 
 bench: $(DEV) $(BENCH) ## the benchmarks: ratios against peers, in one run
 	@bitcoind=$$(scripts/find-bitcoind.sh) && export BITCOIND="$$bitcoind" && \
-	for benchmark in startup ceremony; do $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; echo; done
+	for benchmark in startup ceremony psbt; do $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; echo; done
 
 dist: $(DEV) ## wheel and sdist, in dist/
 	$(BIN)/python -m build

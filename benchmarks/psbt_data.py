@@ -164,9 +164,9 @@ def digests_of(coins: list[Coin], outputs: bytes) -> list[bytes]:
     return [dsha256(VERSION + middle + here.outpoint + sized(here.script) + amount + tail) for here in coins]
 
 
-def spend(inputs: int) -> Spend:
+def spend(inputs: int, first: int = 0) -> Spend:
     people = Cosigners()
-    coins = [coin(people, index) for index in range(inputs)]
+    coins = [coin(people, index) for index in range(first, first + inputs)]
     change_keys = people.keys(1, 0)
     change_script = multisig_script(2, sorted(key.pubkey for key in change_keys))
     paid = AMOUNT * inputs * 6 // 10
@@ -184,10 +184,10 @@ def spend(inputs: int) -> Spend:
     return Spend(people, coins, change_script, origins, body, digests, signatures)
 
 
-def make(folder: Path, inputs: int) -> int:
-    """Write the files for a spend of this many inputs; returns the bytes of unsigned.psbt."""
+def make(folder: Path, inputs: int, first: int = 0) -> int:
+    """Write the files for a spend of this many inputs, from an index on; returns the bytes of unsigned.psbt."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = spend(inputs)
+    made = spend(inputs, first)
     files = {"unsigned": (), "signed-a": (0,), "signed-b": (1,), "combined": (0, 1)}
     for name, signers in files.items():
         (folder / f"{name}.psbt").write_bytes(made.psbt(signers))

@@ -150,6 +150,11 @@ class RegtestNode:
         return " ".join(lines[-3:]) or f"exit code {self._process.returncode}"
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def cookie(self) -> Path:
         """Its cookie file."""
         return self.datadir / "regtest" / ".cookie"
