@@ -1,4 +1,4 @@
-"""Makes psbt-v0.json: version 0 PSBTs with at most one fault each, and what a strict implementation says to each.
+"""Makes psbt-v0.json and psbt-v2.json: PSBTs with at most one fault each, and what a strict implementation says.
 
     python tests/vectors/generate.py [--check]
 
@@ -14,6 +14,7 @@ import struct
 import sys
 from pathlib import Path
 
+import version2
 from malformed import frame, inputs, transaction
 from malformed_taproot import taproot
 from parts import (
@@ -206,21 +207,25 @@ def signing(add: Collection) -> None:
     add.bad_signature("signature-foreign-key", "a key that is not in the script", "FOREIGN_KEY", stranger, signature(0))
 
 
-def build() -> str:
+def build() -> Collection:
     add = Collection()
     for family in (accepted, frame, transaction, inputs, taproot, signing):
         family(add)
-    about = "version 0 PSBTs with at most one fault each; README.md says how to read this. Never use its keys."
-    lines = ",\n".join("  " + json.dumps(case) for case in add.cases)
+    return add
+
+
+def text(version: int, collection: Collection) -> str:
+    about = f"version {version} PSBTs with at most one fault each; README.md says how to read this. Never use its keys."
+    lines = ",\n".join("  " + json.dumps(case) for case in collection.cases)
     return f'{{"about": {json.dumps(about)},\n "format": 1,\n "cases": [\n{lines}\n]}}\n'
 
 
 def main() -> int:
-    path = HERE / "psbt-v0.json"
-    text = build()
+    files = {HERE / "psbt-v0.json": text(0, build()), HERE / "psbt-v2.json": text(2, version2.build())}
     if sys.argv[1:] == ["--check"]:
-        return 0 if path.exists() and path.read_text() == text else 1
-    path.write_text(text)
+        return 0 if all(path.exists() and path.read_text() == wanted for path, wanted in files.items()) else 1
+    for path, wanted in files.items():
+        path.write_text(wanted)
     return 0
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wormsig.bitcoin.keys import ExtendedPrivateKey, parse_path
 from wormsig.bitcoin.script import dsha256, hash160, multisig_script, p2wsh_script
 from wormsig.bitcoin.secp import ecdsa_sign
 from wormsig.bitcoin.sighash import Sighasher
 from wormsig.bitcoin.tx import parse_transaction, write_compact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 
@@ -109,12 +112,17 @@ def padded_der(signed: bytes) -> bytes:
 
 
 class Collection:
-    """The vectors, in order."""
+    """The vectors, in order.
 
-    def __init__(self) -> None:
+    Args:
+        start: Makes the correct PSBT that each fault is put into.
+    """
+
+    def __init__(self, start: Callable[[], Maps] = base) -> None:
         self.cases: list[dict[str, Any]] = []
+        self.start = start
 
-    def raw(self, name: str, what: str, expect: str, data: bytes, **more: str | None) -> None:
+    def raw(self, name: str, what: str, expect: str, data: bytes, **more: Any) -> None:  # JSON
         assert name not in {case["id"] for case in self.cases}, name
         stated = {key: value for key, value in more.items() if value is not None}
         case = {"id": name, "what": what, "expect": expect, **stated}
@@ -127,18 +135,18 @@ class Collection:
         self, place: int, key: bytes, value: bytes, field: str, name: str, what: str
     ) -> None:
         """One malformed field in one map (0 global, 1 input, 3 change), instead of the one with its key."""
-        maps = with_field(place, key, value)
+        maps = with_field(place, key, value, self.start())
         where = ("global map", "input 0", "output 0", "output 1")[place]
         self.invalid(name, what, write(maps), where, field)
 
-    def valid(self, name: str, what: str, maps: Maps) -> None:
-        self.raw(name, what, "valid", write(maps))
+    def valid(self, name: str, what: str, maps: Maps, **more: Any) -> None:  # JSON
+        self.raw(name, what, "valid", write(maps), **more)
 
     def refused(self, name: str, what: str, maps: Maps, field: str) -> None:
         self.raw(name, what, "signer-refuses", write(maps), where="input 0", field=field)
 
     def bad_signature(self, name: str, what: str, problem: str, key: bytes, value: bytes) -> None:
-        maps = with_field(1, k(2, key), value)
+        maps = with_field(1, k(2, key), value, self.start())
         self.raw(name, what, "bad-signature", write(maps), where="input 0", problem=problem)
 
 

@@ -9,6 +9,7 @@ in both and is taken over as it is. What has no place in the other version:
 | 2 | modifiable flags | refused while inputs or outputs may be added, else gone: version 0 is never modifiable |
 | 2 | required locktimes, fallback locktime | gone; their outcome is the transaction's locktime |
 | 2 | a sequence that is written although it is final | gone; absent means final |
+| 2 | silent payments (BIP375) | refused: their fields are for version 2 alone |
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wormsig.errors import PsbtError
-from wormsig.psbt.fields import Map, only_in_one_version
+from wormsig.psbt.fields import FIELDS, Map, field_name, only_in_one_version
 from wormsig.psbt.maps import put_all
 from wormsig.psbt.modifiable import TX_MODIFIABLE, Modifiable, after_signing, modifiable, with_modifiable
 from wormsig.psbt.unsigned import UNSIGNED_TX, global_fields, input_fields, output_fields
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from wormsig.psbt.model import Fields, Psbt
 
 _OWN: Final = {kind: only_in_one_version(kind) for kind in Map}
+_SILENT_PAYMENTS: Final = {
+    kind: frozenset([field.type for field in FIELDS if field.map is kind and field.bip == 375]) for kind in Map
+}
 
 
 def to_version_2(psbt: Psbt) -> Psbt:
@@ -52,27 +56,39 @@ def to_version_0(psbt: Psbt, *, fixed: bool = False) -> Psbt:
 
     Args:
         psbt: The PSBT.
-        fixed: Nothing is going to be added, whatever its flags say; so a copy can be handed to a signer that
-            knows no other version.
+        fixed: It is a copy for a signer that knows no other version: nothing is going to be added, whatever the flags
+            say, and fields that version 0 should not have go along.
 
     Raises:
-        PsbtError: Inputs or outputs may still be added, or its locktime cannot be determined.
+        PsbtError: Inputs or outputs may still be added, it has silent payments, or its locktime cannot be determined.
     """
     if not psbt.version:
         return psbt
-    if not fixed and modifiable(psbt) & (Modifiable.INPUTS | Modifiable.OUTPUTS):
-        raise PsbtError(
-            "says that inputs or outputs may still be added, which version 0 cannot say",
-            where="global map",
-            field="PSBT_GLOBAL_TX_MODIFIABLE",
-            hint="its constructor can close it, or a signature of type ALL",
-        )
+    if not fixed:
+        _check_fits_version_0(psbt)
     return psbt.in_version(
         0,
         _exchanged(psbt.global_map, {UNSIGNED_TX: psbt.tx.serialize(witness=False)}, Map.GLOBAL),
         _all_exchanged(psbt.inputs, [{}] * len(psbt.inputs), Map.INPUT),
         _all_exchanged(psbt.outputs, [{}] * len(psbt.outputs), Map.OUTPUT),
     )
+
+
+def _check_fits_version_0(psbt: Psbt) -> None:
+    if modifiable(psbt) & (Modifiable.INPUTS | Modifiable.OUTPUTS):
+        raise PsbtError(
+            "says that inputs or outputs may still be added, which version 0 cannot say",
+            where="global map",
+            field="PSBT_GLOBAL_TX_MODIFIABLE",
+            hint="its constructor can close it, or a signature of type ALL",
+        )
+    for kind, maps in ((Map.GLOBAL, (psbt.global_map,)), (Map.INPUT, psbt.inputs), (Map.OUTPUT, psbt.outputs)):
+        types = _SILENT_PAYMENTS[kind]
+        for index, fields in enumerate(maps):
+            for key in fields:
+                if key[0] in types:
+                    where = kind.value if kind is Map.GLOBAL else f"{kind.value} {index}"
+                    raise PsbtError("is for version 2 alone (BIP375)", where=where, field=field_name(kind, key))
 
 
 def in_version_of(mine: Psbt, other: Psbt) -> Psbt:

@@ -63,6 +63,18 @@ def test_open_psbts_have_no_place_in_version_0() -> None:
         assert to_version_0(constructor.close(psbt)) == V0
 
 
+def test_silent_payments_have_no_place_in_version_0() -> None:
+    for psbt, place in (
+        (V2.with_global({**V2.global_map, b"\x07" + bytes(33): b""}), "global map|PSBT_GLOBAL_SP_ECDH_SHARE"),
+        (V2.with_input(1, {**V2.inputs[1], b"\x1e" + bytes(33): b""}), "input 1|PSBT_IN_SP_DLEQ"),
+        (V2.with_output(1, {**V2.outputs[1], b"\x09": bytes(66)}), "output 1|PSBT_OUT_SP_V0_INFO"),
+    ):
+        with pytest.raises(PsbtError, match="BIP375") as caught:
+            to_version_0(psbt)
+        assert f"{caught.value.where}|{caught.value.field}" == place
+        assert to_version_0(psbt, fixed=True).tx == V0.tx
+
+
 def test_locktimes_become_their_outcome() -> None:
     psbt = create([], [TxOutput(1, b"")], locktime=5, psbt_version=2, modifiable=Modifiable.INPUTS)
     psbt = constructor.add_input(psbt, TxInput(OutPoint(bytes(32), 0)), required_time=1_700_000_000)
