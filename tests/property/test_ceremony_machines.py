@@ -336,7 +336,7 @@ class Alice:
         st.tuples(st.sampled_from(["alice", "bob"]), st.sampled_from(["step", "step", "step", "crash"])), max_size=40
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_crash_after_any_step_leads_to_the_same_transaction_and_no_second_signature(
     plan: list[tuple[str, str]],
 ) -> None:
