@@ -1,7 +1,7 @@
 """The five networks, and addresses to scripts and back.
 
 The network is always an explicit argument: bitcointx's chain parameters live in a context variable that new threads
-do not inherit, and know no testnet4. Of bitcointx only the bech32 functions are used here, which take the prefix as an
+do not inherit, and know no testnet4. Of bitcointx only the reading of bech32 is used here, which takes the prefix as an
 argument (docs/adr/0002).
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wormsig.bitcoin import base58
+from wormsig.bitcoin.bech32 import segwit_address
 from wormsig.bitcoin.script import ScriptType, classify, witness_program
 from wormsig.errors import InputError
 
@@ -103,11 +104,7 @@ def address_of(script: bytes, network: Network) -> str | None:
     version, data = program
     if version == 0 and len(data) not in {20, 32}:
         return None
-    from bitcointx import segwit_addr  # noqa: PLC0415  # many commands show no address
-
-    encoding = segwit_addr.Encoding.BECH32M if version else segwit_addr.Encoding.BECH32
-    groups = segwit_addr.convertbits(data, 8, 5) or []
-    return str(segwit_addr.bech32_encode(encoding, parameters.hrp, [version, *groups]))
+    return segwit_address(parameters.hrp, version, data)
 
 
 def _names(networks: list[Network]) -> str:
