@@ -1,13 +1,13 @@
-"""Verify many signatures at once, on every core: ctypes releases the interpreter lock while the library works.
+"""Do many of the same at once, on every core: ctypes releases the interpreter lock while the library works.
 
-It does not know what a signature is: `secp` and `schnorr` hand in their own verification.
+It does not know what a signature or a key is: `secp` and `schnorr` hand in their own verification, `ckd` its steps.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,8 +16,10 @@ Item: TypeAlias = tuple[bytes, bytes, bytes]
 """Public key, digest and signature."""
 Verification: TypeAlias = "Callable[[bytes, bytes, bytes], bool]"
 
+Result = TypeVar("Result")
+
 _THREADED_FROM: Final = 48
-"""Below so many verifications (1.5 ms) starting threads costs more than it gains."""
+"""Below so many calls of the library (1.5 ms) starting threads costs more than it gains."""
 _MAX_THREADS: Final = 8
 
 
@@ -56,3 +58,41 @@ def verify_all(parts: Sequence[tuple[Verification, Sequence[Item]]]) -> list[lis
     for helper in helpers:
         helper.join()
     return answers
+
+
+def share_out(count: int, calls: int, work: Callable[[int, int], Result]) -> list[Result]:
+    """Do some work in equal parts, in threads when there is enough of it.
+
+    Args:
+        count: How much there is.
+        calls: Of the library, for one piece of it.
+        work: Does the pieces from a number up to another, and has a result for them.
+
+    Returns:
+        The results of the parts, in order.
+
+    Raises:
+        Exception: Whatever `work` raised, the first part's first.
+    """
+    parts = min(_cores(), count) if count * calls >= _THREADED_FROM else 1
+    if parts <= 1:
+        return [work(0, count)]
+    bounds = [count * part // parts for part in range(parts + 1)]
+    done: dict[int, Result] = {}
+    failed: dict[int, Exception] = {}
+
+    def run(part: int) -> None:
+        try:
+            done[part] = work(bounds[part], bounds[part + 1])
+        except Exception as error:  # noqa: BLE001  # raised again in the caller's thread
+            failed[part] = error
+
+    helpers = [threading.Thread(target=run, args=(part,), daemon=True) for part in range(1, parts)]
+    for helper in helpers:
+        helper.start()
+    run(0)
+    for helper in helpers:
+        helper.join()
+    if failed:
+        raise failed[min(failed)]
+    return [done[part] for part in range(parts)]

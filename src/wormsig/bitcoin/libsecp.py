@@ -4,7 +4,7 @@ The library comes with the btclib-secp256k1 wheel (docs/adr/0003): its extension
 opened with ctypes without importing it. It is loaded at first use; the symbols and known answers are checked then.
 The same library is handed to bitcointx by `equip_bitcointx`, for the few places that use its key objects.
 
-What is computed with it stands in `secp` (keys, ECDSA), `schnorr` and `musig`; nothing else calls the library.
+What is computed with it stands in `secp` (keys, ECDSA), `ckd`, `schnorr` and `musig`; nothing else calls the library.
 """
 
 from __future__ import annotations
@@ -134,6 +134,13 @@ class Library:
         self.schnorr_verify = handle.secp256k1_schnorrsig_verify
         self.musig_pubkey_agg = handle.secp256k1_musig_pubkey_agg
         self.musig_pubkey_get = handle.secp256k1_musig_pubkey_get
+        # For `ckd`, whose arguments have ctypes' own types: create, combine, serialize, without conversion of arguments.
+        # The first, three quarters of a step, lets the interpreter lock go; the others take less than a switch.
+        self.steps = (
+            handle["secp256k1_ec_pubkey_create"],
+            locked["secp256k1_ec_pubkey_combine"],
+            locked["secp256k1_ec_pubkey_serialize"],
+        )
 
 
 scratch = _Scratch()

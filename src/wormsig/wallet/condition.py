@@ -7,6 +7,7 @@ Scripts that ask for the same have the same condition. `condition_of` reads it o
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -98,20 +99,19 @@ def threshold(count: int, parts: Sequence[Condition]) -> Condition:
         return left[0]
     if count == len(left):
         joined = _joined(left, lambda inner: inner.count == len(inner.parts))
-        return Threshold(len(joined), joined)
+        return joined[0] if len(joined) == 1 else Threshold(len(joined), joined)
     if count == 1:
-        return Threshold(1, _joined(left, lambda inner: inner.count == 1))
+        joined = _joined(left, lambda inner: inner.count == 1)
+        return joined[0] if len(joined) == 1 else Threshold(1, joined)
     return Threshold(count, tuple(left))
 
 
 def _joined(parts: Sequence[Condition], alike: Callable[[Threshold], bool]) -> tuple[Condition, ...]:
+    """With the parts of parts of the same kind; each once, for all and any ask nothing twice."""
     found: list[Condition] = []
     for part in parts:
-        if isinstance(part, Threshold) and alike(part):
-            found += part.parts
-        else:
-            found.append(part)
-    return tuple(found)
+        found += part.parts if isinstance(part, Threshold) and alike(part) else (part,)
+    return tuple(dict.fromkeys(found))
 
 
 def condition_of(policy: Policy, key_count: int) -> Condition:
@@ -224,13 +224,34 @@ def locks_of(condition: Condition) -> Iterator[After | Older | Preimage]:
 
 
 def alternatives(condition: Condition) -> tuple[Condition, ...]:
-    """The ways to spend that stand side by side; one when there is no choice, or one that cannot be taken apart."""
-    if not isinstance(condition, Threshold) or condition.count != 1 or _all_signatures(condition):
+    """The ways to spend that stand side by side; one when there is no choice, or one that cannot be taken apart.
+
+    Keys of which any one is enough stay together. So many of keys and a few locks becomes a way for each lock.
+    """
+    if not isinstance(condition, Threshold) or _all_signatures(condition):
         return (condition,)
-    single = tuple(part for part in condition.parts if isinstance(part, Signature))
-    if len(single) < 2:
-        return condition.parts
-    return (Threshold(1, single), *(part for part in condition.parts if part not in single))
+    if condition.count == 1:
+        single = tuple(part for part in condition.parts if isinstance(part, Signature))
+        others = [part for part in condition.parts if len(single) < 2 or part not in single]
+        grouped = (Threshold(1, single), *others) if len(single) > 1 else tuple(others)
+        return tuple(way for part in grouped for way in _decaying(part))
+    return _decaying(condition)
+
+
+_MAX_DECAYS: Final = 3
+
+
+def _decaying(condition: Condition) -> tuple[Condition, ...]:
+    """`3 of (A, B, C, lock)` as `3 of (A, B, C)` and `2 of (A, B, C), lock`."""
+    if not isinstance(condition, Threshold) or not 1 < condition.count < len(condition.parts):
+        return (condition,)
+    locks = [part for part in condition.parts if isinstance(part, After | Older | Preimage)]
+    if not 0 < len(locks) <= _MAX_DECAYS:
+        return (condition,)
+    rest = [part for part in condition.parts if part is not locks[-1]]
+    kept = threshold(condition.count, rest)
+    fewer = threshold(condition.count - 1, rest)
+    return (*_decaying(kept), *(threshold(2, (way, locks[-1])) for way in _decaying(fewer)))
 
 
 def _all_signatures(condition: Threshold) -> bool:
@@ -244,7 +265,8 @@ def summary(condition: Condition, name: Callable[[int], str] | None = None) -> s
         condition: What is asked for.
         name: How to call the key at a position; without it keys are only counted.
     """
-    return ", or ".join(_words(way, name) for way in alternatives(condition))
+    counted = Counter(_words(way, name) for way in alternatives(condition))
+    return ", or ".join(words if times == 1 else f"{words} ({times} ways)" for words, times in counted.items())
 
 
 def _words(condition: Condition, name: Callable[[int], str] | None) -> str:

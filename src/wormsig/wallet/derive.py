@@ -6,15 +6,14 @@ Whether an output is change, and up to which index anybody scans, is decided in 
 
 from __future__ import annotations
 
-import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wormsig.bitcoin import musig, secp
+from wormsig.bitcoin import ckd, musig
 from wormsig.bitcoin.keys import HARDENED, ExtendedPublicKey, KeyOrigin
 from wormsig.bitcoin.network import address_of
-from wormsig.errors import DescriptorError, InputError
-from wormsig.wallet.model import BRANCHES
+from wormsig.errors import InputError
+from wormsig.wallet.model import BRANCHES, CHANGE, RECEIVE
 from wormsig.wallet.policy import TaprootPolicy, Unspendable
 from wormsig.wallet.scripts import Signers, WalletScript, maker_for, signers_of
 
@@ -25,23 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Deriver", "WalletScript", "locate"]
 
+_SEARCH_STEP = 20
+"""Indices of each branch that a search derives at once."""
+
 MAX_HINTS = 8
 """Places a PSBT may name for one script before they are ignored: a true one names one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Parent:
-    """A key that every index's key is one step from."""
-
-    pubkey: bytes
-    chain_code: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
     """One branch: parents of its keys, in the order of `Maker.make`'s children, and whose they are."""
 
-    parents: tuple[_Parent, ...]
+    parents: tuple[ckd.Parent, ...]
     signers: Signers
 
 
@@ -74,15 +68,23 @@ class Deriver:
             InputError: No such place.
         """
         known = self._scripts.get((branch, index))
-        return known if known is not None else self._derive(branch, index)
+        if known is None:
+            self._derive(branch, (index,))
+            known = self._scripts[branch, index]
+        return known
 
     def scripts(self, branch: int, indices: Iterable[int]) -> list[WalletScript]:
-        """The scripts at many indices of a branch, in their order.
+        """The scripts at many indices of a branch, in their order; from some dozens on every core takes part.
 
         Raises:
             InputError: No such place.
         """
-        return [self.script(branch, index) for index in indices]
+        wanted = list(indices)
+        known = self._scripts
+        missing = [index for index in dict.fromkeys(wanted) if (branch, index) not in known]
+        if missing:
+            self._derive(branch, missing)
+        return [known[branch, index] for index in wanted]
 
     def address(self, branch: int, index: int) -> str:
         """The address at a place.
@@ -108,11 +110,14 @@ class Deriver:
             return self._scripts[place]
         if not self.may_own(script_pubkey):
             return None
-        for index in range(self._searched, min(limit, HARDENED)):
-            for branch in BRANCHES:
-                if self.script(branch, index).script_pubkey == script_pubkey:
-                    return self._scripts[branch, index]
-            self._searched = index + 1
+        end = min(limit, HARDENED)
+        while self._searched < end:
+            ahead = range(self._searched, min(end, self._searched + _SEARCH_STEP))
+            for pair in zip(self.scripts(RECEIVE, ahead), self.scripts(CHANGE, ahead), strict=True):
+                for found in pair:
+                    if found.script_pubkey == script_pubkey:
+                        return found
+            self._searched = ahead.stop
         return None
 
     def may_own(self, script_pubkey: bytes) -> bool:
@@ -129,7 +134,7 @@ class Deriver:
             if branch not in BRANCHES:
                 raise InputError(f"the wallet has no branch {branch}: 0 is receive, 1 is change")
             bases = [(xpub.child(step), origin.extend((step,))) for xpub, origin, step in self._bases(branch)]
-            parents = tuple(_Parent(key.pubkey, key.chain_code) for key, _ in bases)
+            parents = tuple(ckd.Parent(key.pubkey, key.chain_code) for key, _ in bases)
             signers = Signers(*signers_of(self.wallet, branch), tuple(origin for _, origin in bases))
             known = self._branches[branch] = _Branch(parents, signers)
         return known
@@ -148,37 +153,22 @@ class Deriver:
         if isinstance(internal, Unspendable) and internal.key is not None:
             yield internal.key.xpub, internal.key.origin, internal.branches[branch]
 
-    def _derive(self, branch: int, index: int) -> WalletScript:
-        if not 0 <= index < HARDENED:
-            raise InputError(f"{index} is not an index of a wallet: 0 to {HARDENED - 1}")
+    def _derive(self, branch: int, indices: Sequence[int]) -> None:
         keys = self._branch(branch)
-        made = self._make(branch, index, tuple(children(keys.parents, index)), keys.signers)
-        self._places[made.script_pubkey] = (branch, index)
-        self._scripts[branch, index] = made
-        return made
+        wrong = next((index for index in (min(indices), max(indices)) if not 0 <= index < HARDENED), None)
+        if wrong is not None:
+            raise InputError(f"{wrong} is not an index of a wallet: 0 to {HARDENED - 1}")
+        make, signers, scripts, places = self._make, keys.signers, self._scripts, self._places
+        for index, pubkeys in zip(indices, ckd.children(keys.parents, indices), strict=True):
+            made = make(branch, index, pubkeys, signers)
+            places[made.script_pubkey] = (branch, index)
+            scripts[branch, index] = made
 
 
 def _aggregate(wallet: Wallet, positions: Sequence[int]) -> tuple[bytes, tuple[bytes, ...]]:
     """A MuSig2 aggregate, and its participants in the order of aggregation: sorted (BIP390)."""
     participants = sorted(wallet.keys[position].xpub.pubkey for position in positions)
     return musig.aggregate(participants), tuple(participants)
-
-
-def children(parents: Sequence[_Parent], index: int) -> list[bytes]:
-    """The children of several keys at one index (BIP32, CKDpub).
-
-    Raises:
-        DescriptorError: A child does not exist (probability below 2**-127); BIP32 says to go on to the next index.
-    """
-    step = index.to_bytes(4, "big")
-    found = []
-    for key in parents:
-        tweak = hmac.digest(key.chain_code, key.pubkey + step, "sha512")[:32]
-        child = secp.pubkey_tweak_add(key.pubkey, tweak)
-        if child is None:
-            raise DescriptorError(f"index {index} cannot be used: a key has no child there")
-        found.append(child)
-    return found
 
 
 def locate(

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+
+import pytest
+
+from wormsig.bitcoin import batch
+from wormsig.bitcoin.ckd import Parent, children
+from wormsig.bitcoin.keys import HARDENED, ExtendedPrivateKey, derive_public
+from wormsig.errors import DescriptorError
+
+KEYS = [
+    ExtendedPrivateKey.from_seed(hashlib.sha256(bytes((number,))).digest(), mainnet=False).neuter()
+    for number in range(3)
+]
+PARENTS = [Parent(key.pubkey, key.chain_code) for key in KEYS]
+INDICES = [0, 1, 7, 0x7FFF_FFFF, *range(1000, 1030)]
+
+
+def expected(indices: list[int]) -> list[tuple[bytes, ...]]:
+    return [tuple(derive_public(key.pubkey, key.chain_code, index)[0] for key in KEYS) for index in indices]
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 2, len(INDICES)])
+def test_children_are_those_of_single_steps(monkeypatch: pytest.MonkeyPatch, cores: int, count: int) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: cores)
+    assert children(PARENTS, INDICES[:count]) == expected(INDICES[:count])
+
+
+def test_threads_share_parents() -> None:
+    wrong: list[int] = []
+
+    def work() -> None:
+        wrong.extend(index for index in range(40) if children(PARENTS, [index]) != expected([index]))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("index", [-1, HARDENED, 1 << 32])
+@pytest.mark.parametrize("before", [0, 60])
+def test_hardened_indexes_are_refused(index: int, before: int) -> None:
+    with pytest.raises(DescriptorError, match="private key"):
+        children(PARENTS, [*range(before), index])
+
+
+@pytest.mark.parametrize("pubkey", [b"", b"\x02" + b"\xff" * 32, KEYS[0].pubkey[1:], b"\x04" + bytes(64)])
+def test_parents_are_points(pubkey: bytes) -> None:
+    with pytest.raises(DescriptorError, match="not on the curve"):
+        Parent(pubkey, bytes(32))
