@@ -21,7 +21,6 @@ from wormsig.psbt.unsigned import (
     INPUT_COUNT,
     OUT_SCRIPT,
     OUTPUT_COUNT,
-    OUTPUT_INDEX,
     UNSIGNED_TX,
     VERSION,
     assembled,
@@ -203,12 +202,11 @@ def _remembered_output(raw: bytes, wanted: int) -> tuple[bytes, TxOutput]:
 
 def _check_previous_transactions(psbt: Psbt) -> None:
     memo = psbt.memo.previous
-    tx = psbt.transaction
     for index, fields in enumerate(psbt.inputs):
         raw = fields.get(NON_WITNESS_UTXO)
         if raw is None:
             continue
-        wanted = tx.inputs[index].outpoint.index if tx else int.from_bytes(fields[OUTPUT_INDEX], "little")
+        wanted = psbt.outpoint(index).index
         try:
             walk = _remembered_output if len(raw) <= _REMEMBERED else previous_output
             memo[index] = walk(raw, wanted)

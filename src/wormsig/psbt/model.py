@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxOutput, previous_output
 from wormsig.errors import InputError
-from wormsig.psbt.unsigned import GLOBAL_FIELDS, INPUT_FIELDS, OUTPUT_FIELDS, assembled
+from wormsig.psbt.unsigned import (
+    GLOBAL_FIELDS,
+    INPUT_FIELDS,
+    OUTPUT_FIELDS,
+    OUTPUT_INDEX,
+    PREVIOUS_TXID,
+    assembled,
+)
 from wormsig.psbt.writer import write_maps
 
 if TYPE_CHECKING:
@@ -37,14 +44,34 @@ WITNESS_SCRIPT: Final = b"\x05"
 BIP32_DERIVATION: Final = 0x06
 FINAL_SCRIPTSIG: Final = b"\x07"
 FINAL_SCRIPTWITNESS: Final = b"\x08"
+TAP_KEY_SIG: Final = b"\x13"
+TAP_SCRIPT_SIG: Final = 0x14
+TAP_LEAF_SCRIPT: Final = 0x15
+TAP_BIP32_DERIVATION: Final = 0x16
+TAP_INTERNAL_KEY: Final = b"\x17"
+TAP_MERKLE_ROOT: Final = b"\x18"
+MUSIG2_PARTICIPANT_PUBKEYS: Final = 0x1A
+MUSIG2_PUB_NONCE: Final = 0x1B
+MUSIG2_PARTIAL_SIG: Final = 0x1C
 
 OUT_REDEEM_SCRIPT: Final = b"\x00"
 OUT_WITNESS_SCRIPT: Final = b"\x01"
 OUT_BIP32_DERIVATION: Final = 0x02
+OUT_TAP_INTERNAL_KEY: Final = b"\x05"
+OUT_TAP_TREE: Final = b"\x06"
+OUT_TAP_BIP32_DERIVATION: Final = 0x07
+OUT_MUSIG2_PARTICIPANT_PUBKEYS: Final = 0x08
 
 
-_EVIDENCE: Final = (NON_WITNESS_UTXO, WITNESS_UTXO, REDEEM_SCRIPT, WITNESS_SCRIPT)
-"""What scripts, amounts and so signatures are proven by, beside the transaction."""
+_EVIDENCE: Final = (
+    NON_WITNESS_UTXO,
+    WITNESS_UTXO,
+    REDEEM_SCRIPT,
+    WITNESS_SCRIPT,
+    TAP_INTERNAL_KEY,
+    TAP_MERKLE_ROOT,
+)
+"""What scripts, amounts and so signatures are proven by, beside the transaction and TAP_LEAF_SCRIPT fields."""
 
 
 class Memo:
@@ -54,13 +81,14 @@ class Memo:
     of it starts empty; a copy with other signatures keeps it.
     """
 
-    __slots__ = ("digests", "finals", "previous", "scripts", "sighasher", "verified")
+    __slots__ = ("digests", "finals", "previous", "scripts", "sighasher", "spent", "verified")
 
     def __init__(self) -> None:
         self.previous: dict[int, tuple[bytes, TxOutput] | None] = {}
         self.scripts: dict[int, InputScripts] = {}
-        self.digests: dict[tuple[int, int], bytes] = {}
+        self.digests: dict[tuple[int, int, bytes], bytes] = {}
         self.sighasher: Sighasher | None = None
+        self.spent: tuple[TxOutput | None, ...] | None = None
         self.verified: set[tuple[int, bytes, bytes]] = set()
         """Input, public key and signature that verified."""
         self.finals: dict[int, tuple[Fields, FinalScripts]] = {}
@@ -101,6 +129,13 @@ class Psbt:
         """The unsigned transaction's id, as people see it; the final one differs where scriptSigs come in."""
         return self.tx.txid
 
+    def outpoint(self, index: int) -> OutPoint:
+        """What an input spends; known even where the transaction is not."""
+        if self.transaction is not None:
+            return self.transaction.inputs[index].outpoint
+        fields = self.inputs[index]
+        return OutPoint(fields[PREVIOUS_TXID], int.from_bytes(fields[OUTPUT_INDEX], "little"))
+
     def with_global(self, fields: Fields) -> Psbt:
         """A copy with another global map; of version 0, of the same transaction."""
         same = not self.version or _same(GLOBAL_FIELDS, self.global_map, fields)
@@ -114,7 +149,7 @@ class Psbt:
         """A copy with other maps for some inputs."""
         held = self.inputs
         same_tx = not self.version or all(_same(INPUT_FIELDS, held[index], new) for index, new in changed.items())
-        evidence = all(_same(_EVIDENCE, held[index], new) for index, new in changed.items())
+        evidence = all(_same_evidence(held[index], new) for index, new in changed.items())
         inputs = _replaced(held, changed)
         return self._changed(self.global_map, inputs, self.outputs, same_tx=same_tx, same_evidence=evidence)
 
@@ -154,6 +189,22 @@ class Psbt:
 
 def _same(keys: tuple[bytes, ...], ours: Fields, theirs: Fields) -> bool:
     return all(ours.get(key) == theirs.get(key) for key in keys)
+
+
+def _same_evidence(ours: Fields, theirs: Fields) -> bool:
+    """Whether two maps of an input prove the same. Plain loops: every input that is signed comes through here."""
+    for key in _EVIDENCE:
+        if ours.get(key) != theirs.get(key):
+            return False
+    for fields in (ours, theirs):
+        for key in fields:
+            if key[0] == TAP_LEAF_SCRIPT:
+                return _leaf_scripts(ours) == _leaf_scripts(theirs)
+    return True
+
+
+def _leaf_scripts(fields: Fields) -> dict[bytes, bytes]:
+    return {key: fields[key] for key in fields if key[0] == TAP_LEAF_SCRIPT}
 
 
 def _replaced(maps: tuple[Fields, ...], changed: Mapping[int, Fields]) -> tuple[Fields, ...]:
@@ -219,7 +270,7 @@ def previous_txout(psbt: Psbt, index: int) -> tuple[bytes, TxOutput] | None:
     """
     memo = psbt.memo.previous
     if index not in memo:
-        memo[index] = _walk_previous(psbt.inputs[index], psbt.tx.inputs[index].outpoint)
+        memo[index] = _walk_previous(psbt.inputs[index], psbt.outpoint(index))
     return memo[index]
 
 
@@ -243,7 +294,7 @@ def spent_or_problem(psbt: Psbt, index: int) -> TxOutput | UtxoProblem:
     if found is None:
         return UtxoProblem.NO_SUCH_OUTPUT
     txid, output = found
-    if txid != psbt.tx.inputs[index].outpoint.txid:
+    if txid != psbt.outpoint(index).txid:
         return UtxoProblem.OTHER_TXID
     if claimed is not None and output.serialize() != claimed:
         return UtxoProblem.DISAGREES
@@ -267,6 +318,14 @@ def spent_output(psbt: Psbt, index: int) -> TxOutput | None:
     """
     found = spent_or_problem(psbt, index)
     return found if isinstance(found, TxOutput) else None
+
+
+def spent_outputs(psbt: Psbt) -> tuple[TxOutput | None, ...]:
+    """What every input spends, as `spent_output`: taproot signatures cover it all (BIP341)."""
+    known = psbt.memo.spent
+    if known is None:
+        known = psbt.memo.spent = tuple([spent_output(psbt, index) for index in range(len(psbt.inputs))])
+    return known
 
 
 def sighash_type(psbt: Psbt, index: int) -> int | None:
