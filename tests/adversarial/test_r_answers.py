@@ -92,7 +92,7 @@ async def test_r1_another_transaction_is_named_and_decides_the_outcome(stage: St
     }
     words = {
         "output": "output 0 pays another script",
-        "amount": "output 0 pays 3000001 sat, not 3000000",
+        "amount": f"output 0 pays {pays.sats + 1} sat, not {pays.sats}",
         "sequence": "input 0 has sequence 4294967294",
         "version": "version 2 became 1",
         "locktime": "locktime 0 became 7",

@@ -132,7 +132,8 @@ class Stage:
             raw = bytes.fromhex(self.node.wallet().call("gettransaction", funding.txid)["hex"])
             spent.append((script, parse_transaction(raw), raw, funding.index))
             self.coins += 1
-        outputs = outputs or (Out(3_000_000), Out(coins * SATS - 3_000_000 - fee, place=(1, self.coins % 19)))
+        paid = 3_000_000 + self.coins  # the same amount to the same recipient would be a finding (C24)
+        outputs = outputs or (Out(paid), Out(coins * SATS - paid - fee, place=(1, self.coins % 19)))
         psbt = creator.create(
             [TxInput(OutPoint(tx.txid_bytes, index), b"", 0xFFFFFFFD) for _, tx, _, index in spent],
             [TxOutput(out.sats, self.scene.script_of(out)) for out in outputs],

@@ -12,6 +12,7 @@ from twisted.internet import defer
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 
 from wormsig.app.comparing import compare_verifier
+from wormsig.app.notices import Notices
 from wormsig.app.threads import Changed, first_of, in_thread
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import messages, status, wire
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from wormsig.ceremony.status import Status
     from wormsig.transport.channel import Channel, Received
     from wormsig.transport.connector import Connector, Pending
-    from wormsig.transport.notices import Notice
 
 CODES_BEFORE_ASKING = 3
 """Burned codes of one cosigner before a person has to agree to another one (THREATS T1)."""
@@ -108,7 +108,9 @@ class Conversation:
         self._name = name
         self._fixed = fixed
         self._progress = 0
-        self._noticed: Notice | None = None
+        self._notices = Notices(
+            connector.reactor, lambda words: table.watch.status(status.ConnectionNotice(name, words))
+        )
 
     @property
     def _settled(self) -> bool:
@@ -117,18 +119,13 @@ class Conversation:
     def _say(self, what: Status) -> None:
         self._table.watch.status(what)
 
-    def _notice(self, notice: Notice) -> None:
-        if notice is not self._noticed:
-            self._noticed = notice
-            self._say(status.ConnectionNotice(self._name, notice.value))
-
     async def run(self) -> None:
         """Codes, pairing and talk until the cosigner is settled or the ceremony ends. Failures go to the table."""
         table, replaces = self._table, False
         try:
             while table.ending is None and not self._settled:
                 pending = await self._code()
-                pending.on_notice = self._notice
+                pending.on_notice = self._notices
                 self._say(status.CodeReady(self._name, pending.code, replaces=replaces))
                 replaces = True
                 channel = await self._paired(pending)
@@ -168,6 +165,8 @@ class Conversation:
                 raise
             if not error.counts:
                 self._lost(error.message)
+        finally:
+            self._notices.stop()
         return None
 
     def _burned(self, why: str) -> None:
@@ -185,7 +184,7 @@ class Conversation:
         self._table.record(event, tell=lambda: status.PeerLost(self._name, why))
 
     async def _with_channel(self, channel: Channel) -> None:
-        channel.on_notice = self._notice
+        channel.on_notice = self._notices
         self._table.in_touch.add(self._name)
         goodbye = ""
         try:
@@ -201,6 +200,7 @@ class Conversation:
             goodbye = "nobody is at the coordinator's side to compare the verifier"
             raise
         finally:
+            self._notices.stop()
             self._table.in_touch.discard(self._name)
             await channel.close(goodbye)
 

@@ -8,6 +8,7 @@ from twisted.internet import defer
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 
 from wormsig.app.cosigning import Cosigner
+from wormsig.app.notices import Notices
 from wormsig.ceremony import status
 from wormsig.errors import PeerError, TransportError, UsageError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from wormsig.journal.store import Journal
     from wormsig.node.client import Node
     from wormsig.transport.connector import Connector
-    from wormsig.transport.notices import Notice
 
 
 async def receive_with_code(
@@ -45,18 +45,13 @@ async def receive_with_code(
         TransportError: No pairing, the connection ended too early, or time is up.
         WormsigError: As `Cosigner.run`.
     """
-    last: list[Notice] = []
-
-    def notice(what: Notice) -> None:
-        if last != [what]:
-            last[:] = [what]
-            watcher.status(status.ConnectionNotice(None, what.value))
+    notices = Notices(connector.reactor, lambda words: watcher.status(status.ConnectionNotice(None, words)))
 
     async def all_of_it() -> CosignerState:
         pending = await connector.use_code(code)
-        pending.on_notice = notice
+        pending.on_notice = notices
         channel = await pending.paired()
-        channel.on_notice = notice
+        channel.on_notice = notices
         goodbye = ""
         try:
             return await Cosigner(plan, journal, connector, channel, node=node, watcher=watcher).run()
@@ -64,6 +59,7 @@ async def receive_with_code(
             goodbye = _goodbye(error)
             raise
         finally:
+            notices.stop()
             await channel.close(goodbye)
 
     work = defer.ensureDeferred(all_of_it())
