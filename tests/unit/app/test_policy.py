@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def report() -> Report:
     scene = scene_of("wsh")
-    return review(scene.psbt, scene.wallet, ReviewContext(network=Network.REGTEST))
+    return review(scene.psbt(), scene.wallet, ReviewContext(network=Network.REGTEST))
 
 
 def write(folder: Path, text: str) -> Path:
