@@ -12,6 +12,8 @@ from wormsig.bitcoin.network import Network
 from wormsig.errors import InputError
 from wormsig.node.client import Node
 from wormsig.psbt import codec
+from wormsig.psbt.convert import to_version_0, to_version_2
+from wormsig.psbt.extractor import extract
 from wormsig.psbt.finalizer import finalize
 from wormsig.psbt.verify import check_signatures, verify
 from wormsig.signers.core import CoreWalletSigner
@@ -54,6 +56,18 @@ def test_core_and_a_software_key_complete_a_transaction(node: RegtestNode, scrip
     ]
     bob = SoftwareKey(read_secret(BOB.private_expression(script_type), Network.REGTEST), wallet, label="key:bob")
     assert finalize(verify(bob.sign(approved(by_core, wallet)))).tx == psbt.tx
+
+
+def test_core_signs_version_2_through_a_version_0_copy(node: RegtestNode) -> None:
+    wallet = make_wallet(PEOPLE)
+    old = spend(wallet, [(0, 0), (1, 7)])
+    signer = core_wallet(node, "core-v2", "wsh")
+    signed = signer.sign(approved(to_version_2(old), wallet))
+    assert signed.version == 2
+    assert codec.serialize(signed) == codec.serialize(to_version_2(signer.sign(approved(old, wallet))))
+    bob = SoftwareKey(read_secret(BOB.private_expression("wsh"), Network.REGTEST), wallet, label="key:bob")
+    final = finalize(verify(bob.sign(approved(signed, wallet))))
+    assert extract(final) == extract(finalize(verify(to_version_0(bob.sign(approved(signed, wallet))))))
 
 
 def test_c23_what_core_signs_beside_the_approved_inputs_is_dropped(node: RegtestNode) -> None:

@@ -8,7 +8,9 @@ from support.cosigners import make_wallet, people
 from support.spending import approved, spend
 from wormsig.errors import InputError, NodeError, RefusedError
 from wormsig.psbt import codec
+from wormsig.psbt.convert import to_version_2
 from wormsig.psbt.model import Psbt, partial_sigs
+from wormsig.psbt.modifiable import TX_MODIFIABLE
 from wormsig.psbt.signer import sign_inputs
 from wormsig.psbt.verify import check_signatures
 from wormsig.review import approve as gate
@@ -82,3 +84,21 @@ def test_c20_the_node_is_not_asked_about_another_psbt_than_approved() -> None:
 
     with pytest.raises(RefusedError):
         CoreWalletSigner("alice", never).sign(other)
+
+
+def test_of_version_2_the_node_gets_version_0_and_its_answer_comes_back_in_version_2() -> None:
+    old = spend(WALLET, [(0, 0)], others=[(PRIVATE, (0, 4))])
+    closed = to_version_2(old)
+    psbt = closed.with_global({**closed.global_map, TX_MODIFIABLE: b"\x03"})
+    given = []
+
+    def sign(asked: Psbt) -> Psbt:
+        given.append(asked)
+        return sign_inputs(asked, {0: pairs(ALICE, (0, 0)), 1: pairs(SAVINGS, (0, 4))})
+
+    signed = core(sign).sign(approved(psbt, WALLET))
+    assert given == [old]
+    assert codec.parse(codec.serialize(signed)) == signed
+    assert signed.global_map == {**psbt.global_map, TX_MODIFIABLE: b"\x00"}
+    assert signed.inputs[0].items() - psbt.inputs[0].items() == sign(old).inputs[0].items() - old.inputs[0].items()
+    assert signed.inputs[1] == psbt.inputs[1]
