@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wormsig.errors import DescriptorError, StorageError, UsageError
 from wormsig.wallet.derive import Deriver
+from wormsig.wallet.describe import unspendable_key, ways_to_spend
 from wormsig.wallet.guard import refuse_private_keys
 from wormsig.wallet.model import CHANGE, RECEIVE
 from wormsig.wallet.names import check_wallet_name
@@ -196,8 +197,8 @@ def addresses(wallet: Wallet, *, index: int, count: int, change: bool = False) -
     deriver = Deriver(wallet)
     branch = CHANGE if change else RECEIVE
     return [
-        AddressView(branch, at, deriver.address(branch, at), deriver.script(branch, at).script_pubkey.hex())
-        for at in range(index, index + count)
+        AddressView(branch, script.index, deriver.address(branch, script.index), script.script_pubkey.hex())
+        for script in deriver.scripts(branch, range(index, index + count))
     ]
 
 
@@ -211,6 +212,11 @@ def describe(wallet: Wallet) -> dict[str, Any]:
         "script_type": wallet.script_type,
         "sorted": wallet.sorted,
         "threshold": wallet.threshold,
+        "summary": wallet.summary,
+        "policy": wallet.kind,
+        "template": wallet.template,
+        "ways": [{"where": way.where, "words": way.words} for way in ways_to_spend(wallet)],
+        "unspendable_key": unspendable_key(wallet),
         "keys": [
             {
                 "fingerprint": key.fingerprint.hex(),

@@ -134,7 +134,7 @@ class Library:
         self.schnorr_verify = handle.secp256k1_schnorrsig_verify
         self.musig_pubkey_agg = handle.secp256k1_musig_pubkey_agg
         self.musig_pubkey_get = handle.secp256k1_musig_pubkey_get
-        # For `ckd`, whose arguments have ctypes' own types: create, combine, serialize, without conversion of arguments.
+        # For `ckd`, whose arguments have ctypes' own types already: create, combine, serialize.
         # The first, three quarters of a step, lets the interpreter lock go; the others take less than a switch.
         self.steps = (
             handle["secp256k1_ec_pubkey_create"],

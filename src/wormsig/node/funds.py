@@ -15,8 +15,7 @@ from bitcoin_core_rpc import RPCErrorCode
 from wormsig.bitcoin.tx import OutPoint
 from wormsig.errors import NodeError
 from wormsig.node.rpc import NodeRefusedError, Rpc, to_btc, to_sats
-from wormsig.wallet.checksum import with_checksum
-from wormsig.wallet.model import BRANCH_STEPS, BRANCHES
+from wormsig.wallet.model import BRANCHES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -223,8 +222,7 @@ class WatchWallet:
 
 def branch_descriptor(wallet: Wallet, branch: int) -> str:
     """One branch of the wallet as a ranged descriptor with checksum (BIP389 expanded)."""
-    body = wallet.descriptor.partition("#")[0]
-    return with_checksum(body.replace(BRANCH_STEPS, f"/{branch}/*"))
+    return wallet.branch_descriptor(branch)
 
 
 def _normal(descriptor: str) -> str:

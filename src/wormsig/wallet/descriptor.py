@@ -69,9 +69,9 @@ def parse_descriptor(
     if _is_single_key(draft):
         judge.refuse_single_key(draft.script_type)
     chain = _chain(draft, network)
+    checks.check(draft.script_type, draft.policy, draft.keys)
     if not isinstance(draft.policy, MultisigPolicy):
         judge.check_valid(body, chain)
-    checks.check(draft.script_type, draft.policy, draft.keys)
     wallet = Wallet(
         name=name,
         network=chain,
@@ -139,9 +139,9 @@ def _check_checksum(body: str, given: str) -> None:
 def _variants(body: str) -> list[tuple[str, str]]:
     """Slips that people make, so that a wrong checksum can say what it belongs to."""
     swapped = (
-        (body.replace("sortedmulti(", "multi("), "with multi instead of sortedmulti")
-        if "sortedmulti(" in body
-        else (body.replace("multi(", "sortedmulti("), "with sortedmulti instead of multi")
+        (body.replace("sortedmulti", "multi"), "with multi instead of sortedmulti")
+        if "sortedmulti" in body
+        else (body.replace("multi", "sortedmulti"), "with sortedmulti instead of multi")
     )
     single = body.replace(BRANCH_STEPS, "/0/*")
     change = body.replace(BRANCH_STEPS, "/1/*")

@@ -179,7 +179,8 @@ def _refuse_branches(who: str, steps: str, *, pairs: bool) -> None:
             raise DescriptorError(
                 f"{who} has receive and change exchanged: <{branches}>", hint=f"write <{numbers[2]};{numbers[1]}>"
             )
-        if numbers is None or int(numbers[1]) == int(numbers[2]) or not (pairs or branches == "0;1"):
+        distinct = numbers is not None and int(numbers[1]) < int(numbers[2]) < HARDENED
+        if not distinct or not (pairs or branches == "0;1"):
             wanted = "a pair of branches" if pairs else "exactly <0;1>"
             raise DescriptorError(f"{who} has the branches <{branches}>, not {wanted}")
 

@@ -69,7 +69,9 @@ def refuse_single_key(script_type: str) -> NoReturn:
     Raises:
         NotSupportedError: Always.
     """
-    raise NotSupportedError(f"a single-key wallet ({script_type}) is not supported", hint=f"supported: {_SUPPORTED}")
+    raise NotSupportedError(
+        f"a single-key wallet ({script_type}) is not supported yet", hint=f"supported: {_SUPPORTED}"
+    )
 
 
 def check_valid(body: str, network: Network) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from wormsig.wallet.checksum import with_checksum
 from wormsig.wallet.condition import Condition, condition_of, fewest_signatures, fewest_when_open, summary
 from wormsig.wallet.policy import KeyUse, MultisigPolicy, Policy, TaprootPolicy
-from wormsig.wallet.writing import write_body
+from wormsig.wallet.writing import write_body, write_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +126,18 @@ class Wallet:
     def summary(self) -> str:
         """What it takes to spend, in a few words: `2 of 3`, `2 of 3, or 1 of 1 after 1000 blocks (about 7 days)`."""
         return summary(self.condition)
+
+    @property
+    def kind(self) -> Literal["multisig", "miniscript", "taproot"]:
+        """Which form of policy it is."""
+        if isinstance(self.policy, MultisigPolicy):
+            return "multisig"
+        return "taproot" if isinstance(self.policy, TaprootPolicy) else "miniscript"
+
+    @property
+    def template(self) -> str:
+        """The policy with `@0/**` for the first key: `wsh(sortedmulti(2,@0/**,@1/**,@2/**))` (BIP388)."""
+        return write_template(self)
 
     def branch_descriptor(self, branch: int) -> str:
         """One branch as a descriptor of its own, with checksum: `/0/*` instead of `/<0;1>/*` (BIP389 expanded)."""

@@ -38,14 +38,12 @@ def remarks(wallet: Wallet) -> tuple[str, ...]:
 
 
 def _order(wallet: Wallet) -> list[str]:
-    """Keys whose order nobody sorts."""
+    """Keys whose order nobody sorts, though it could be."""
     policy = wallet.policy
-    function = ""
     if isinstance(policy, MultisigPolicy):
         function = "" if policy.sorted or len(wallet.keys) == 1 else "multi"
     else:
-        names = {node.name for script in scripts(policy) for node in walk(script) if len(node.keys) > 1}
-        function = " and ".join(sorted(names & {"multi", "multi_a"}))
+        function = "multi_a" if any(script.name == "multi_a" for script in scripts(policy)) else ""
     return [f"keys stand in the written order ({function}): another order gives other addresses"] if function else []
 
 
@@ -62,7 +60,8 @@ def _power(wallet: Wallet) -> list[str]:
     if len(needed) == len(everybody) > 1:
         found.append("every key is needed: losing one loses the coins")
     elif needed and not alone:
-        found.append(f"no way to spend goes without {_labels(wallet, needed)}: losing it loses the coins")
+        losing = "losing one of them" if len(needed) > 1 else "losing it"
+        found.append(f"no way to spend goes without {_labels(wallet, needed)}: {losing} loses the coins")
     return found
 
 
@@ -71,7 +70,7 @@ def _labels(wallet: Wallet, positions: list[int]) -> str:
 
 
 def _internal_key(wallet: Wallet) -> list[str]:
-    """A taproot key path, for those who think of the scripts alone."""
+    """A taproot key path of somebody who has no part in the scripts."""
     policy = wallet.policy
     if not isinstance(policy, TaprootPolicy) or not isinstance(policy.internal, int) or policy.tree is None:
         return []
@@ -79,9 +78,9 @@ def _internal_key(wallet: Wallet) -> list[str]:
     inside = {
         key for leaf in policy.leaves for node in walk(leaf) for use in node.keys for key in policy.uses[use].keys
     }
-    outside = [key for key in internal.keys if key not in inside]
-    found = "the taproot internal key can spend without any of the scripts"
-    return [f"{found}, and {_labels(wallet, outside)} stands in none of them" if outside else found]
+    if internal.is_aggregate or internal.keys[0] in inside:
+        return []
+    return [f"{_labels(wallet, [internal.keys[0]])} is the taproot internal key and stands in none of the scripts"]
 
 
 def _locks(wallet: Wallet) -> list[str]:

@@ -1,11 +1,12 @@
 """The forms in which a wallet arrives: a descriptor, two of them (receive and change), or JSON.
 
 Understood JSON: a wallet file of ours (`record`), and what Bitcoin Core's `listdescriptors` prints, when it holds
-exactly one multisig wallet.
+exactly one shared wallet.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from wormsig.wallet.checksum import with_checksum
 from wormsig.wallet.descriptor import checked_body, parse_descriptor
 from wormsig.wallet.grammar import plain_markers, split_checksum, split_multisig
 from wormsig.wallet.guard import refuse_private_keys
-from wormsig.wallet.model import BRANCH_STEPS
 from wormsig.wallet.record import decode_json, from_record, is_record
 
 if TYPE_CHECKING:
@@ -113,25 +113,32 @@ def join_branches(first: str, second: str) -> str:
     """One descriptor out of the receive and the change one, in either order.
 
     Args:
-        first: A descriptor whose keys all end in `/0/*` (or `/1/*`), checksum optional.
-        second: The same with the other branch.
+        first: A descriptor whose keys all end in `/0/*`, or in other steps such as `/2/*`; checksum optional.
+        second: The same with the other branch: `/1/*`, the next step each time.
 
     Returns:
-        The descriptor with `/<0;1>/*` and its checksum.
+        The descriptor with `/<0;1>/*`, and its checksum.
 
     Raises:
         DescriptorError: A checksum is wrong, or they are not the two halves of one wallet.
     """
-    receive, change = (plain_markers(checked_body(text)) for text in (first, second))
-    if "/0/*" not in receive:
-        receive, change = change, receive
-    joined = receive.replace("/0/*", BRANCH_STEPS)
-    if "/0/*" in receive and "/1/*" in change and joined == change.replace("/1/*", BRANCH_STEPS):
-        return with_checksum(joined)
+    halves = [plain_markers(checked_body(text)) for text in (first, second)]
+    steps = [[int(step) for step in _LAST_STEP.findall(half)] for half in halves]
+    if steps[0] > steps[1]:
+        halves.reverse()
+        steps.reverse()
+    receive, change = steps
+    same = [_LAST_STEP.sub("/*", half) for half in halves]
+    if receive and same[0] == same[1] and change == [step + 1 for step in receive]:
+        pairs = iter(zip(receive, change, strict=True))
+        return with_checksum(_LAST_STEP.sub(lambda _: "/<{};{}>/*".format(*next(pairs)), halves[0]))
     raise DescriptorError(
         "the two descriptors are not the receive and the change branch of one wallet",
         hint="they must be the same but for /0/* and /1/*",
     )
+
+
+_LAST_STEP = re.compile(r"/(0|[1-9][0-9]{0,9})/\*", re.ASCII)
 
 
 def _from_json(text: str) -> Source:
@@ -168,12 +175,12 @@ _GENESIS_TIME = 1_231_006_505
 
 
 def _from_core(entries: list[dict[str, Any]]) -> Source:
-    """Core's `listdescriptors`: the one multisig wallet among them, active ones first."""
-    multisig = [entry for entry in entries if _is_multisig(entry)]
-    chosen = [entry for entry in multisig if entry.get("active") is True] or multisig
+    """Core's `listdescriptors`: the one shared wallet among them, active ones first."""
+    shared = [entry for entry in entries if _is_shared(entry)]
+    chosen = [entry for entry in shared if entry.get("active") is True] or shared
     if not 1 <= len(chosen) <= 2:
         raise DescriptorError(
-            f"the JSON holds {len(chosen)} multisig descriptors, not one wallet's two",
+            f"the JSON holds {len(chosen)} descriptors of several keys, not one wallet's two",
             hint="give the descriptor itself",
         )
     found = _from_descriptors([entry["desc"].strip() for entry in chosen])
@@ -182,6 +189,15 @@ def _from_core(entries: list[dict[str, Any]]) -> Source:
     return replace(found, birth=min(known) if len(known) == len(times) else None)
 
 
-def _is_multisig(entry: dict[str, Any]) -> bool:
+def _is_shared(entry: dict[str, Any]) -> bool:
+    """Whether an entry looks like a wallet of several keys: Core lists single-key descriptors of its own beside it."""
     text = entry.get("desc")
-    return isinstance(text, str) and split_multisig(split_checksum(text.strip())[0]) is not None
+    if not isinstance(text, str):
+        return False
+    body = split_checksum(text.strip())[0]
+    if split_multisig(body) is not None:
+        return True
+    return re.match(r"(sh\()?wsh\(|tr\(", body, re.ASCII) is not None and len(_EXTENDED.findall(body)) > 1
+
+
+_EXTENDED = re.compile(r"[xt]pub[1-9A-HJ-NP-Za-km-z]{100,}", re.ASCII)

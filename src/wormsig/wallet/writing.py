@@ -1,19 +1,26 @@
-"""A wallet's canonical descriptor, without its checksum: `h`, lower case, one spelling of every fragment."""
+"""A wallet's policy as text: the canonical descriptor without its checksum, and BIP388's template of it.
+
+Canonical is `h` for hardened steps, lower case, one spelling of every fragment.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from wormsig.bitcoin.taproot import NUMS_KEY
 from wormsig.wallet.miniscript import write_node
-from wormsig.wallet.policy import KeyUse, MiniscriptPolicy, MultisigPolicy, Node, TaprootPolicy
+from wormsig.wallet.policy import MAIN_BRANCHES, KeyUse, MiniscriptPolicy, MultisigPolicy, Node, TaprootPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wormsig.wallet.model import Wallet, WalletKey
     from wormsig.wallet.policy import Tree
 
 NUMS_TEXT = NUMS_KEY.hex()
 """BIP341's H as it stands in a descriptor."""
+
+_Writer: TypeAlias = "Callable[[KeyUse], str]"
 
 
 def write_body(wallet: Wallet, branch: int | None = None) -> str:
@@ -23,46 +30,59 @@ def write_body(wallet: Wallet, branch: int | None = None) -> str:
         wallet: The wallet.
         branch: One branch alone; None for both, with BIP389's `<0;1>`.
     """
+    keys = wallet.keys
+
+    def use(use: KeyUse) -> str:
+        return _expression([keys[position].text() for position in use.keys], _steps(use.branches, branch))
+
+    def unspendable(key: WalletKey, branches: tuple[int, int]) -> str:
+        return key.text() + _steps(branches, branch)
+
+    return _body(wallet, use, unspendable)
+
+
+def write_template(wallet: Wallet) -> str:
+    """The policy with `@0/**` for the first key (BIP388), to be read by people; an unspendable xpub is written `H`."""
+
+    def use(use: KeyUse) -> str:
+        steps = "/**" if use.branches == MAIN_BRANCHES else _steps(use.branches, None)
+        return _expression([f"@{position}" for position in use.keys], steps)
+
+    return _body(wallet, use, lambda _key, _branches: "H").replace(NUMS_TEXT, "H")
+
+
+def _body(wallet: Wallet, use: _Writer, unspendable: Callable[[WalletKey, tuple[int, int]], str]) -> str:
     policy = wallet.policy
     if isinstance(policy, TaprootPolicy):
-        return _taproot(policy, wallet.keys, branch)
+        internal = policy.internal
+        if isinstance(internal, int):
+            key = use(policy.uses[internal])
+        else:
+            key = NUMS_TEXT if internal.key is None else unspendable(internal.key, internal.branches)
+        return f"tr({key})" if policy.tree is None else f"tr({key},{_tree(policy.tree, policy.uses, use)})"
     if isinstance(policy, MiniscriptPolicy):
-        body = write_node(policy.script, lambda use: _use(policy.uses[use], wallet.keys, branch))
+        uses = policy.uses
+        body = write_node(policy.script, lambda position: use(uses[position]))
     else:
-        body = _multisig(policy, wallet.keys, branch)
+        body = _multisig(policy, len(wallet.keys), use)
     for wrapper in reversed(wallet.script_type.split("-")):
         body = f"{wrapper}({body})"
     return body
 
 
-def _multisig(policy: MultisigPolicy, keys: tuple[WalletKey, ...], branch: int | None) -> str:
-    inner = ",".join(_use(KeyUse((position,)), keys, branch) for position in range(len(keys)))
-    return f"{'sortedmulti' if policy.sorted else 'multi'}({policy.threshold},{inner})"
+def _multisig(policy: MultisigPolicy, count: int, use: _Writer) -> str:
+    keys = ",".join(use(KeyUse((position,))) for position in range(count))
+    return f"{'sortedmulti' if policy.sorted else 'multi'}({policy.threshold},{keys})"
 
 
-def _taproot(policy: TaprootPolicy, keys: tuple[WalletKey, ...], branch: int | None) -> str:
-    internal = policy.internal
-    if isinstance(internal, int):
-        key = _use(policy.uses[internal], keys, branch)
-    elif internal.key is None:
-        key = NUMS_TEXT
-    else:
-        key = internal.key.text() + _steps(internal.branches, branch)
-    if policy.tree is None:
-        return f"tr({key})"
-    return f"tr({key},{_tree(policy.tree, policy.uses, keys, branch)})"
-
-
-def _tree(tree: Tree, uses: tuple[KeyUse, ...], keys: tuple[WalletKey, ...], branch: int | None) -> str:
+def _tree(tree: Tree, uses: tuple[KeyUse, ...], use: _Writer) -> str:
     if isinstance(tree, Node):
-        return write_node(tree, lambda use: _use(uses[use], keys, branch))
-    return "{" + ",".join(_tree(side, uses, keys, branch) for side in tree) + "}"
+        return write_node(tree, lambda position: use(uses[position]))
+    return "{" + ",".join(_tree(side, uses, use) for side in tree) + "}"
 
 
-def _use(use: KeyUse, keys: tuple[WalletKey, ...], branch: int | None) -> str:
-    texts = [keys[position].text() for position in use.keys]
-    expression = f"musig({','.join(texts)})" if use.is_aggregate else texts[0]
-    return expression + _steps(use.branches, branch)
+def _expression(keys: list[str], steps: str) -> str:
+    return (f"musig({','.join(keys)})" if len(keys) > 1 else keys[0]) + steps
 
 
 def _steps(branches: tuple[int, int], branch: int | None) -> str:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from wormsig.bitcoin.network import Network, script_of
-from wormsig.errors import NotSupportedError
+from wormsig.psbt import codec
 from wormsig.signers.secret import read_secret
 from wormsig.wallet.derive import Deriver, locate
 from wormsig.wallet.descriptor import parse_descriptor
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from wormsig.wallet.derive import WalletScript
 
 CASES = ["wsh-01in", "wsh-03in", "sh-wsh-01in", "sh-wsh-03in", "sh-03in"]
 
@@ -52,7 +54,32 @@ def test_private_descriptors_give_the_cosigners_keys(corpus: Path, case: str) ->
         assert secret.expression(wallet.script_type) == own.expression()
 
 
-@pytest.mark.parametrize("case", ["tr-multi-a-01in", "tr-musig-01in"])
-def test_taproot_wallets_are_not_supported_yet(corpus: Path, case: str) -> None:
-    with pytest.raises(NotSupportedError):
-        parse_descriptor(meta(corpus, case)["descriptor"], Network.REGTEST)
+def taproot_fields(script: WalletScript) -> dict[bytes, bytes]:
+    """The fields that a taproot script gives an input (BIP371, BIP373), as their bytes in a PSBT."""
+    assert script.taproot is not None
+    output = script.taproot.output
+    fields = {b"\x17": output.internal_key}
+    for number, (_, leaf) in enumerate(output.tree.leaves if output.tree else ()):
+        fields[b"\x15" + output.control_block(number)] = leaf.script + bytes((leaf.version,))
+    if output.merkle_root is not None:
+        fields[b"\x18"] = output.merkle_root
+    for key, derivation in script.taproot.derivations.items():
+        hashes = derivation.leaf_hashes
+        fields[b"\x16" + key] = bytes((len(hashes),)) + b"".join(hashes) + derivation.origin.encode()
+    for aggregate, participants in script.taproot.participants.items():
+        fields[b"\x1a" + aggregate] = b"".join(participants)
+    return fields
+
+
+@pytest.mark.parametrize("case", ["tr-multi-a-01in", "tr-multi-a-03in", "tr-musig-01in", "tr-musig-03in"])
+def test_taproot_wallets_give_the_fields_that_bitcoind_wrote(corpus: Path, case: str) -> None:
+    told = meta(corpus, case)
+    wallet = parse_descriptor(told["descriptor"], Network.REGTEST)
+    assert (wallet.descriptor, wallet.threshold) == (told["descriptor"], told["threshold"])
+    deriver = Deriver(wallet)
+    psbt = codec.parse(codec.from_any((corpus / case / "00-unsigned.psbt").read_text()))
+    for spent, fields in zip(told["inputs"], psbt.inputs, strict=True):
+        found = locate(deriver, script_of(spent["address"], Network.REGTEST), limit=20)
+        assert found is not None
+        assert found.path == spent["path"]
+        assert taproot_fields(found) == {key: value for key, value in fields.items() if key != b"\x01"}

@@ -305,13 +305,13 @@ def test_characters_that_do_not_belong() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (f"tr({KEYS[0]})", "taproot"),
-        (f"tr({KEYS[0]},sortedmulti_a(2,{KEYS[1]},{KEYS[2]}))", "taproot"),
-        (f"tr(musig({KEYS[0]},{KEYS[1]}))", "MuSig2"),
+        (f"tr({KEYS[0]})", "single-key wallet (tr)"),
+        (f"wsh(pk({KEYS[0]}))", "single-key wallet (wsh)"),
+        (f"sh(wsh(pkh({KEYS[0]})))", "single-key wallet (sh-wsh)"),
         (f"wpkh({KEYS[0]})", "single-key"),
         (f"sh(wpkh({KEYS[0]}))", "single-key"),
         (f"pkh({KEYS[0]})", "single-key"),
-        (f"wsh(or_d(pk({KEYS[0]}),and_v(v:pkh({KEYS[1]}),older(65535))))", "miniscript"),
+        (f"rawtr({KEYS[0]})", "rawtr"),
         (f"sortedmulti(2,{KEYS[0]},{KEYS[1]})", "bare multisig"),
         ("raw(deadbeef)#89f8spxm", "single script"),
     ],
@@ -326,6 +326,100 @@ def test_an_invalid_descriptor_of_such_a_kind_is_just_invalid() -> None:
     for text in (f"tr({KEYS[0]},nonsense(1))", "wpkh(abc)", f"wsh(wsh({multi(*KEYS)}))", f"sh(sh({multi(*KEYS)}))"):
         with pytest.raises(DescriptorError):
             judge(text)
+
+
+# --- miniscript and taproot: what is refused ----------------------------------------------------------------------
+
+NUMS = "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"
+BARE = [key.removesuffix("/<0;1>/*") for key in KEYS]
+A, B, C = KEYS
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"wsh(and_v(v:multi(0,{A},{B}),older(5)))", "the threshold is 0"),
+        (f"wsh(and_v(v:multi(3,{A},{B}),older(5)))", "above the number of keys"),
+        (f"tr({NUMS},multi_a(0,{A},{B}))", "the threshold is 0"),
+        (f"tr({NUMS},sortedmulti_a(3,{A},{B}))", "above the number of keys"),
+        (f"tr({NUMS},multi_a(1))", "no keys"),
+        (f"tr({NUMS},multi_a(2,{A},{B},{BARE[0]}/<2;3>/*))", "stands twice in one multi_a"),
+        (f"wsh(and_v(v:multi(2,{A},{BARE[0]}/<2;3>/*),older(5)))", "stands twice in one multi"),
+        (f"wsh(or_d(multi(2,{A},{B}),and_v(v:pkh({BARE[0]}/<1;2>/*),older(9))))", "overlap: <0;1> and <1;2>"),
+        (f"wsh(and_v(v:multi(2,{A},{B}),older(65536)))", "older(65536) is no lock"),
+        (f"wsh(and_v(v:multi(2,{A},{B}),older(4194304)))", "older(4194304) is no lock"),
+        (f"tr(musig({BARE[0]},{BARE[0]})/<0;1>/*)", "twice in one musig"),
+        (f"wsh(or_d(pk({A}),and_v(v:pkh({A}),older(5))))", "repeats a public key"),
+        (f"wsh(or_d(pk({A}),older(5)))", "without signature"),
+        (f"wsh(or_b(pk({A}),pk({B})))", "or_b"),
+        (f"wsh(and_v(pk({A}),pk({B})))", "and_v"),
+        (f"wsh(and_v(and_v(v:pk({A}),v:after(5)),after(1900000000)))", "mixes timelocks"),
+        (f"wsh(and_v(v:pk({A}),multi_a(1,{B},{C})))", "not a valid descriptor"),
+        (f"tr({NUMS},multi(2,{A},{B}))", "multi"),
+        (f"tr({NUMS},{{multi_a(2,{A},{B})}})", "valid descriptor"),
+        (f"tr({NUMS},{{multi_a(2,{A},{B}),multi_a(1,{B},{C})}}", "valid descriptor"),
+        (f"tr({NUMS},sortedmulti_a(2,{A},{B}),x)", "valid descriptor"),
+        (f"tr({NUMS},and_v(v:pk({A}),sortedmulti_a(1,{B},{C})))", "valid descriptor"),
+        (f"tr({NUMS},musig({BARE[0]},{BARE[1]})/<0;1>/*)", "valid descriptor"),
+        (f"wsh(and_v(v:pk({A}),sha256(00)))", "valid descriptor"),
+        (f"wsh(thresh(0,pk({A}),s:pk({B})))", "valid descriptor"),
+        (f"wsh(and_v(v:pk({A}),older(0)))", "valid descriptor"),
+        (f"wsh(and_v(v:pk({A}),older(2147483649)))", "valid descriptor"),
+        (f"wsh({'v:' * 5000}pk({A}))", "characters"),
+        (f"wsh(and_v(v{'n' * 200}:pk({A}),pk({B})))", "not a valid descriptor"),
+        (f"sh(or_d(pk({A}),and_v(v:pkh({B}),older(5))))", "descriptor"),
+        (f"wsh(musig({BARE[0]},{BARE[1]})/<0;1>/*)", "musig"),
+        (f"tr({MAIN_1}/<0;1>/*,multi_a(2,{A},{B}))", "do not mix"),
+        (f"tr({NUMS},multi_a(2,{A},{UNCOMPRESSED}))", "uncompressed"),
+        (f"tr({NUMS},multi_a(2,{A},{FIXED}))", "single public key"),
+        (f"tr({NUMS},multi_a(2,{A},{FIXED[2:]}))", "single public key"),
+        (f"tr({NUMS},multi_a(2,{A},{BARE[1]}/<3;2>/*))", "exchanged: <3;2>"),
+        (f"tr({NUMS},multi_a(2,{A},{BARE[1]}/<2;2>/*))", "not a pair of branches"),
+        (f"tr({NUMS},multi_a(2,{A},{BARE[1]}/<0;1;2>/*))", "not a pair of branches"),
+        (f"tr({NUMS},multi_a(2,{A},{BARE[1]}/<0;1>/*h))", "hardened"),
+        (f"tr({NUMS},multi_a(2,{A},{BARE[1]}/<0;2147483648>/*))", "not a pair of branches"),
+        ("wsh(or_i(older(5),after(5)))", "no keys"),
+    ],
+)
+def test_what_is_refused(text: str, words: str) -> None:
+    assert words in refusal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"tr(musig({A},{B}))", "derived before it is aggregated"),
+        (f"tr(musig({BARE[0]})/<0;1>/*,pk({B}))", "musig() of a single key"),
+        (f"tr({NUMS},multi_a(2,{A},{BARE[1]}/7/<0;1>/*))", "only /<0;1>/* is supported"),
+        (f"wsh(and_v(v:pk({A}),older(01)))", "this form of descriptor"),
+    ],
+)
+def test_what_is_not_supported(text: str, words: str) -> None:
+    assert words in refusal(text, NotSupportedError)
+
+
+def test_s2_one_key_under_two_origins_is_refused_in_every_kind() -> None:
+    copy = A.replace(ALICE.master.fingerprint.hex(), "d34db33f")
+    for text in (
+        f"tr({NUMS},multi_a(2,{A},{B},{copy}))",
+        f"tr({copy},multi_a(2,{A},{B}))",
+        f"wsh(or_d(multi(2,{A},{B}),and_v(v:pkh({copy}),older(5))))",
+        f"tr(musig({BARE[0]},{copy.removesuffix('/<0;1>/*')})/<0;1>/*)",
+    ):
+        assert "the same key under two fingerprints" in refusal(text)
+
+
+def test_s3_private_keys_in_every_kind() -> None:
+    secret = ALICE.private_expression().split("]")[1]
+    for text in (f"tr({secret}/<0;1>/*,multi_a(2,{A},{B}))", f"wsh(or_d(pk({secret}/<0;1>/*),pk({B})))"):
+        message = refusal(text)
+        assert "private key" in message
+        assert secret[10:40] not in message
+
+
+def test_s5_a_wrong_checksum_of_taproot_says_what_it_belongs_to() -> None:
+    sorted_ones, written = (f"tr({NUMS},{name}(2,{A},{B}))" for name in ("sortedmulti_a", "multi_a"))
+    assert "with multi instead of sortedmulti" in refusal(f"{sorted_ones}#{descriptor_checksum(written)}")
 
 
 # --- names and remarks --------------------------------------------------------------------------------------------

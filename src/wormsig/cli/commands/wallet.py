@@ -11,6 +11,7 @@ from wormsig.app import wallets
 from wormsig.app.home import Home
 from wormsig.cli.options import console_options, network_option
 from wormsig.errors import StorageError
+from wormsig.wallet.describe import unspendable_key, ways_to_spend
 from wormsig.wallet.record import to_record
 from wormsig.wallet.registry import Registry
 
@@ -30,7 +31,8 @@ def _registry() -> Registry:
 def command() -> None:
     """Agree on a wallet, keep it, check it.
 
-    A wallet is a descriptor: wsh, sh(wsh) or sh around sortedmulti or multi, each key followed by /<0;1>/*.
+    A wallet is a descriptor: wsh, sh(wsh) or sh around sortedmulti or multi, miniscript in wsh, or taproot scripts in
+    tr; each key is followed by /<0;1>/*.
     """
 
 
@@ -169,14 +171,28 @@ def remove(name: str, yes: bool, console: Console) -> None:
 
 def _lines(wallet: Wallet) -> list[str]:
     """The wallet in words."""
-    order = "sorted keys" if wallet.sorted else "keys in this order"
-    lines = [f"{wallet.name} · {wallet.summary} · {wallet.script_type}, {order} · {wallet.network.value}"]
+    lines = [f"{wallet.name} · {wallet.summary} · {_script_words(wallet)} · {wallet.network.value}"]
+    if wallet.kind != "multisig":
+        lines.append(f"policy      {wallet.template}")
+        lines += [f"{way.where:<10}  {way.words}" for way in ways_to_spend(wallet)]
+        nobody = unspendable_key(wallet)
+        if nobody is not None:
+            lines.append(f"key path    none: the internal key is {nobody}")
     for number, key in enumerate(wallet.keys, 1):
         called = key.name if key.name is not None else "(no name)"
-        lines.append(f"key {number:<6}  [{key.origin}]  {called}")
+        place = "" if wallet.kind == "multisig" else f" (@{number - 1})"
+        lines.append(f"{f'key {number}{place}':<10}  [{key.origin}]  {called}")
     lines.append(f"checksum    {wallet.checksum}")
     lines += [
         f"{view.branch}/{view.index:<8}  {view.address}"
         for view in wallets.addresses(wallet, index=0, count=wallets.SHOWN_ADDRESSES)
     ]
     return lines
+
+
+def _script_words(wallet: Wallet) -> str:
+    if wallet.kind == "miniscript":
+        return f"{wallet.script_type}, miniscript"
+    if wallet.kind == "taproot":
+        return wallet.script_type + (", sorted keys" if wallet.sorted else "")
+    return f"{wallet.script_type}, {'sorted keys' if wallet.sorted else 'keys in this order'}"
