@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,9 +14,12 @@ from support.hostile import edit_global, edit_input, edit_output, edit_tx
 from support.stage import Sending, Stage, act, events_named
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.ceremony import coordinator, messages, wire
-from wormsig.errors import ExitCode
+from wormsig.errors import ExitCode, WormsigError
 from wormsig.psbt import codec
+from wormsig.psbt.extractor import extract
+from wormsig.psbt.finalizer import finalize
 from wormsig.psbt.model import partial_sigs
+from wormsig.psbt.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -292,10 +296,6 @@ async def test_r7_final_scripts_count_only_when_they_verify(stage: Stage) -> Non
 async def test_r7_a_final_answer_that_verifies_gives_its_signatures_up(stage: Stage) -> None:
     psbt = stage.psbt()
     full = stage.sign(psbt, "bob", "carol")
-    from wormsig.psbt.extractor import extract  # noqa: PLC0415  only here
-    from wormsig.psbt.finalizer import finalize  # noqa: PLC0415
-    from wormsig.psbt.verify import verify  # noqa: PLC0415
-
     transaction = extract(finalize(verify(full)))
     send = stage.send(psbt, *cosigners("bob", "carol"))
     judged = await answers(send, "bob", transaction.serialize(), "transaction")
@@ -338,17 +338,25 @@ async def test_r10_who_acknowledges_nothing_holds_up_nobody(stage: Stage) -> Non
 async def test_r10_endless_answers_and_refusals_end_the_talk_and_no_more(stage: Stage) -> None:
     psbt = stage.psbt()
     send = stage.send(psbt, *cosigners("flood", "moody", "bob", "carol"))
-    flood = await send.join("flood")
-    await flood.proposal()
-    with pytest.raises(Exception, match="left|limit|protocol"):
-        for number in range(100):
-            lie = codec.serialize(edit_global(psbt, {b"\xee": number.to_bytes(4, "big")}))
-            await flood.channel.deliver(messages.Contribution(flood.ceremony, wire.reference(lie), "psbt"), lie)
-    moody = await send.join("moody")
-    await moody.proposal()
-    with pytest.raises(Exception, match="left|limit|protocol"):
-        for number in range(100):
-            await moody.channel.deliver(messages.Decline(moody.ceremony, f"no {number}"))
+    flood, moody = await send.join("flood"), await send.join("moody")
+    for mallory in (flood, moody):
+        await mallory.proposal()
+        mallory.listen()
+
+    async def answering(number: int) -> None:
+        lie = codec.serialize(edit_global(psbt, {b"\xee": number.to_bytes(4, "big")}))
+        await flood.channel.deliver(messages.Contribution(flood.ceremony, wire.reference(lie), "psbt"), lie)
+
+    async def declining(number: int) -> None:
+        await moody.channel.deliver(messages.Decline(moody.ceremony, f"no {number}"))
+
+    for once in (answering, declining):
+        taken = 0
+        with contextlib.suppress(WormsigError):
+            for number in range(100):
+                await once(number)
+                taken += 1
+        assert taken <= 32
     await signs(stage, send, "bob", "carol")
     await send.ends(ExitCode.DONE)
     assert len(send.events()) < 100
@@ -360,7 +368,7 @@ async def test_r10_a_flood_of_progress_is_not_a_flood_of_lines(stage: Stage) -> 
     send = stage.send(psbt, *cosigners("bob", "carol"))
     noisy = await send.join("bob")
     await noisy.proposal()
-    for number in range(400):
+    for number in range(150):
         noisy.channel.progress(noisy.ceremony, "reviewing" if number % 2 else "signing")
     await noisy.answer(stage.sign(psbt, "bob"))
     await signs(stage, send, "carol")

@@ -18,6 +18,7 @@ from support.stage import (
     events_named,
     finished,
     nothing_signed,
+    together,
 )
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.ceremony import cosigner, messages
@@ -79,36 +80,26 @@ async def signed_by_bob(stage: Stage, psbt: Psbt, *arguments: object) -> tuple[A
 
 
 @act
-async def test_r12_another_transaction_as_outcome_is_a_lie(stage: Stage) -> None:
-    psbt = stage.psbt()
-    mallory, receive = await signed_by_bob(stage, psbt)
+async def test_r12_what_is_not_the_approved_transaction_is_a_lie(stage: Stage) -> None:
     lie = another(stage)
-    await mallory.tell("broadcast", lie.serialize(), lie.txid)
-    await finished(receive, ExitCode.PEER)
-    assert "not the one that was approved" in error_line(receive)
-    assert seen(receive)["lie"]
-    assert seen(receive)["txid"] is None
-    assert not any(lie.txid in line for line in receive.out)
 
+    async def told(result: str, transaction: Transaction | None, txid: str, psbt: Psbt) -> None:
+        mallory, receive = await signed_by_bob(stage, psbt)
+        await mallory.tell(result, transaction.serialize() if transaction else None, txid)
+        await finished(receive, ExitCode.PEER)
+        assert "not the one that was approved" in error_line(receive)
+        assert seen(receive)["lie"]
+        assert seen(receive)["txid"] is None
+        assert not any(txid in line for line in (*receive.out, *receive.err))
 
-@act
-async def test_r12_scripts_that_do_not_verify_are_a_lie(stage: Stage) -> None:
-    psbt = stage.psbt()
-    good, stolen = final(stage, psbt), another(stage)
-    mallory, receive = await signed_by_bob(stage, psbt)
-    lie = replace(good, witnesses=stolen.witnesses)
-    await mallory.tell("broadcast", lie.serialize(), lie.txid)
-    await finished(receive, ExitCode.PEER)
-    assert seen(receive)["lie"]
-
-
-@pytest.mark.parametrize("result", ["not-needed", "broadcast"])
-@act
-async def test_r12_a_txid_without_its_transaction_is_not_believed(stage: Stage, result: str) -> None:
-    mallory, receive = await signed_by_bob(stage, stage.psbt())
-    await mallory.tell(result, None, "ab" * 32)
-    await finished(receive, ExitCode.PEER)
-    assert not any("abab" in line for line in receive.out)
+    first, second, third, fourth = (stage.psbt() for _ in range(4))
+    unproven = replace(final(stage, second), witnesses=lie.witnesses)
+    await together(
+        told("broadcast", lie, lie.txid, first),
+        told("final", unproven, "cd" * 32, second),
+        told("broadcast", None, "ab" * 32, third),
+        told("not-needed", None, "ab" * 32, fourth),
+    )
 
 
 @act
@@ -125,24 +116,27 @@ async def test_r12_broadcast_is_what_our_own_node_says(stage: Stage) -> None:
 
 @act
 async def test_r12_who_takes_the_signature_and_leaves_or_falls_silent_is_told_apart(stage: Stage) -> None:
-    mallory, receive = await signed_by_bob(stage, stage.psbt())
-    await mallory.channel.close("thanks")
-    await finished(receive, ExitCode.TRANSPORT)
-    assert "left: thanks" in error_line(receive)
-    silent, receive = await signed_by_bob(stage, stage.psbt())
-    silent.channel._beat.cancel()
-    await finished(receive, ExitCode.TRANSPORT)
-    assert "no sign of the other side" in error_line(receive)
-    assert any(isinstance(event, cosigner.Signed) for event in cosigner_events(stage["bob"]))
+    async def leaves() -> None:
+        mallory, receive = await signed_by_bob(stage, stage.psbt())
+        await mallory.channel.close("thanks")
+        await finished(receive, ExitCode.TRANSPORT)
+        assert "left: thanks" in error_line(receive)
 
+    async def falls_silent() -> None:
+        mallory, receive = await signed_by_bob(stage, stage.psbt())
+        mallory.channel._beat.cancel()
+        await finished(receive, ExitCode.TRANSPORT)
+        assert "no sign of the other side" in error_line(receive)
+        events = cosigner_events(stage["bob"], mallory.ceremony)
+        assert any(isinstance(event, cosigner.Signed) for event in events)
 
-@pytest.mark.parametrize(("result", "code"), [("cancelled", ExitCode.TRANSPORT), ("failed", ExitCode.THRESHOLD)])
-@act
-async def test_r12_an_end_without_a_transaction_is_no_success(stage: Stage, result: str, code: ExitCode) -> None:
-    mallory, receive = await signed_by_bob(stage, stage.psbt())
-    await mallory.tell(result, None, None, reason="changed my mind")
-    await finished(receive, code)
-    assert any(line.startswith("hint: ") and "stays signed" in line for line in receive.err)
+    async def ends(result: str, code: ExitCode) -> None:
+        mallory, receive = await signed_by_bob(stage, stage.psbt())
+        await mallory.tell(result, None, None, reason="changed my mind")
+        await finished(receive, code)
+        assert any(line.startswith("hint: ") and "stays signed" in line for line in receive.err)
+
+    await together(leaves(), falls_silent(), ends("cancelled", ExitCode.TRANSPORT), ends("failed", ExitCode.THRESHOLD))
 
 
 # R11: messages of another ceremony, and ceremonies that come again.
@@ -150,17 +144,17 @@ async def test_r12_an_end_without_a_transaction_is_no_success(stage: Stage, resu
 
 @act
 async def test_r11_outcome_and_judgement_of_another_ceremony_are_refused(stage: Stage) -> None:
-    psbt = stage.psbt()
-    transaction = final(stage, psbt)
-    mallory, receive = await signed_by_bob(stage, psbt)
-    with pytest.raises(WormsigError):
-        await mallory.tell("broadcast", transaction.serialize(), transaction.txid, ceremony="77" * 16)
-    await finished(receive, ExitCode.PEER)
-    assert "another ceremony (R11)" in error_line(receive)
-    mallory, receive = await signed_by_bob(stage, psbt)
-    with pytest.raises(WormsigError):
-        await mallory.channel.deliver(messages.Judged("77" * 16, 1, 0, ()))
-    await finished(receive, ExitCode.PEER)
+    async def refused(letter: Any) -> None:
+        mallory, receive = await signed_by_bob(stage, stage.psbt())
+        with pytest.raises(WormsigError):
+            await mallory.channel.deliver(letter)
+        await finished(receive, ExitCode.PEER)
+        assert "another ceremony (R11)" in error_line(receive)
+
+    await together(
+        refused(messages.Judged("77" * 16, 1, 0, ())),
+        refused(messages.Outcome("77" * 16, "cancelled", None, None, "")),
+    )
 
 
 @act
@@ -194,22 +188,29 @@ async def test_r11_a_known_ceremony_cannot_come_back_with_another_psbt(stage: St
 @act
 async def test_a_proposal_that_is_no_psbt_or_another_one_is_refused(stage: Stage) -> None:
     psbt = stage.psbt()
-    for raw, said, words in [
-        (b"psbt\xff" + b"\xff" * 40, "ab" * 32, "malformed"),
-        (codec.serialize(psbt) + b"\0", psbt.txid, "malformed"),
-        (codec.serialize(edit_global(psbt, {b"\xfb": b"\x07\0\0\0"})), psbt.txid, "unknown version 7"),
-        (codec.serialize(psbt), "ab" * 32, "not the transaction that was announced"),
-    ]:
+    raw = codec.serialize(psbt)
+
+    async def refused(raw: bytes, said: str, words: str) -> None:
         mallory, receive = await stage.offer("alice")
         with pytest.raises(WormsigError):
             await mallory.propose(raw, unsigned_txid=said)
         await finished(receive, ExitCode.PEER)
         assert words in error_line(receive)
-    mallory, receive = await stage.offer("alice")
-    with pytest.raises(WormsigError):
-        await mallory.channel.deliver(messages.Judged("77" * 16, 1, 0, ()))
-    await finished(receive, ExitCode.PEER)
-    assert "did not begin with a proposal" in error_line(receive)
+
+    async def begins_with_something_else() -> None:
+        mallory, receive = await stage.offer("alice")
+        with pytest.raises(WormsigError):
+            await mallory.channel.deliver(messages.Judged("77" * 16, 1, 0, ()))
+        await finished(receive, ExitCode.PEER)
+        assert "did not begin with a proposal" in error_line(receive)
+
+    await together(
+        begins_with_something_else(),
+        refused(b"psbt\xff" + b"\xff" * 40, "ab" * 32, "malformed"),
+        refused(raw + b"\0", psbt.txid, "malformed"),
+        refused(codec.serialize(edit_global(psbt, {b"\xfb": b"\x07\0\0\0"})), psbt.txid, "unknown version 7"),
+        refused(raw, "ab" * 32, "not the transaction that was announced"),
+    )
     assert cosigner_events(stage["alice"]) == []
 
 
@@ -234,7 +235,7 @@ async def test_a_psbt_that_is_not_supported_is_declined_and_told_so(stage: Stage
 @act
 async def test_a_review_with_an_error_signs_nothing_and_names_the_finding(stage: Stage) -> None:
     psbt = stage.psbt()
-    script, witness_script, origins = stage.scene.lookalike((1, stage.coins % 19))
+    script, witness_script, origins = stage.scene.lookalike((1, stage.coins))
     stolen = with_output(psbt, 1, TxOutput(psbt.tx.outputs[1].sats, script))
     stolen = edit_output(stolen, 1, dict.fromkeys(stolen.outputs[1]))
     stolen = updater.with_output_scripts(stolen, 1, witness_script=witness_script, origins=origins)
@@ -249,25 +250,21 @@ async def test_a_review_with_an_error_signs_nothing_and_names_the_finding(stage:
 @act
 async def test_what_was_not_expected_is_not_signed(stage: Stage) -> None:
     psbt = stage.psbt()
-    for arguments, changes, reason in [
-        (("--expect-txid", "ab" * 32), {}, "this is not the transaction that was expected"),
-        ((), {"network": "signet"}, "this is for signet, not for regtest"),
-        (("--reject", "wrong amount \udcff"), {}, "wrong amount ?"),
-    ]:
+
+    async def declined(reason: str, psbt: Psbt, *arguments: str, **changes: str) -> None:
         mallory, receive = await stage.offer("alice", *arguments)
         await mallory.propose(psbt, ceremony=fresh(), **changes)
         assert await mallory.decline() == reason
         await finished(receive, ExitCode.REFUSED)
+
+    nonsense = edit_tx(psbt, version=3, outputs=(TxOutput(1, b"\x51"),))
+    await together(
+        declined("this is not the transaction that was expected", psbt, "--expect-txid", "ab" * 32),
+        declined("this is for signet, not for regtest", psbt, network="signet"),
+        declined("wrong amount ?", psbt, "--reject", "wrong amount \udcff"),
+        declined("whatever it is", nonsense, "--reject", "whatever it is"),
+    )
     nothing_signed(stage["alice"])
-
-
-@act
-async def test_a_reason_is_sent_whatever_the_review_says(stage: Stage) -> None:
-    mallory, receive = await stage.offer("alice", "--reject", "not today")
-    await mallory.propose(edit_tx(stage.psbt(), version=3, outputs=(TxOutput(1, b"\x51"),)), ceremony=fresh())
-    assert await mallory.decline() == "not today"
-    await finished(receive, ExitCode.REFUSED)
-    assert error_line(receive) == "error: declined: not today"
 
 
 @act
@@ -291,16 +288,16 @@ async def test_r10_a_coordinator_that_says_nothing_runs_into_the_time_limit(stag
         await mallory.channel.receive()
 
 
-@pytest.mark.parametrize(("number", "code"), [("INT", ExitCode.INTERRUPTED), ("TERM", ExitCode.TERMINATED)])
 @act
-async def test_a_signal_ends_it_at_once_tells_the_coordinator_and_keeps_the_state(
-    stage: Stage, number: str, code: ExitCode
-) -> None:
-    mallory, receive = await signed_by_bob(stage, stage.psbt())
-    receive.process.send_signal(getattr(signal, f"SIG{number}"))
-    gone = ensureDeferred(mallory.channel.receive())
-    with pytest.raises(WormsigError, match="the cosigner stopped"):
-        await gone
-    await finished(receive, code)
-    last = cosigner_events(stage["bob"], mallory.ceremony)[-1]
-    assert isinstance(last, cosigner.Answered | cosigner.Signed)
+async def test_a_signal_ends_it_at_once_tells_the_coordinator_and_keeps_the_state(stage: Stage) -> None:
+    async def interrupted(number: signal.Signals, code: ExitCode) -> None:
+        mallory, receive = await signed_by_bob(stage, stage.psbt())
+        receive.process.send_signal(number)
+        gone = ensureDeferred(mallory.channel.receive())
+        with pytest.raises(WormsigError, match="the cosigner stopped"):
+            await gone
+        await finished(receive, code)
+        last = cosigner_events(stage["bob"], mallory.ceremony)[-1]
+        assert isinstance(last, cosigner.Answered | cosigner.Signed)
+
+    await together(interrupted(signal.SIGINT, ExitCode.INTERRUPTED), interrupted(signal.SIGTERM, ExitCode.TERMINATED))

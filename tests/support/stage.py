@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import DeferredList, ensureDeferred
 from twisted.internet.threads import deferToThread
 
 from support.hostile import Out, Scene, key_file, scripts_of
@@ -32,7 +32,7 @@ from wormsig.transport.relay import start_relay
 from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
     from pathlib import Path
 
     from wormsig.node.regtest import RegtestNode
@@ -133,7 +133,7 @@ class Stage:
             spent.append((script, parse_transaction(raw), raw, funding.index))
             self.coins += 1
         paid = 3_000_000 + self.coins  # the same amount to the same recipient would be a finding (C24)
-        outputs = outputs or (Out(paid), Out(coins * SATS - paid - fee, place=(1, self.coins % 19)))
+        outputs = outputs or (Out(paid), Out(coins * SATS - paid - fee, place=(1, self.coins)))
         psbt = creator.create(
             [TxInput(OutPoint(tx.txid_bytes, index), b"", 0xFFFFFFFD) for _, tx, _, index in spent],
             [TxOutput(out.sats, self.scene.script_of(out)) for out in outputs],
@@ -353,6 +353,14 @@ class Mallory:
             reason=changes.get("reason", ""),
         )
         await self.channel.deliver(letter, transaction)
+
+
+async def together(*scenes: Coroutine[Any, Any, Any]) -> None:
+    """Play several scenes at once: their commands start on every core. The first failure is the test's."""
+    results = await DeferredList([ensureDeferred(scene) for scene in scenes], consumeErrors=True)
+    for worked, result in results:
+        if not worked:
+            result.raiseException()
 
 
 async def finished(process: Process, code: ExitCode) -> None:
