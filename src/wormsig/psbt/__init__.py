@@ -10,9 +10,16 @@ what a wallet is. Judging whether a transaction should be signed does not belong
 | `forms` | what a key and a value of each type must look like |
 | `codec` | bytes to maps and back |
 | `model` | `Psbt` and what can be read off its maps |
-| `creator`, `updater` | Creator, Updater |
-| `scripts` | what is spent and by which script: proven, never believed |
+| `unsigned`, `convert`, `modifiable` | version 2: its transaction, to and from version 0, its flags |
+| `creator`, `constructor`, `updater` | Creator, Constructor, Updater |
+| `scripts`, `taproot` | what is spent and by which script: proven, never believed |
+| `sigkeys` | what a signature stands under: a public key, an output key, a key in a leaf |
+| `digests` | what a signature signs |
 | `verify` | signatures checked; `Verified`, which only checking makes |
+| `finals`, `witnesses`, `apart` | final scripts taken apart and checked: by template, and miniscript |
+| `templates`, `solver` | final scripts put together: which way an input can be spent, what it lacks |
+| `miniscript`, `preimages` | scripts read back as miniscript; the preimages that they ask for |
+| `musig` | MuSig2: who takes part, and how far it has come |
 | `signer` | Signer |
 | `contribution` | what a cosigner gives back: evidence, not a replacement |
 | `combiner`, `finalizer`, `extractor` | Combiner, Input Finalizer, Transaction Extractor |

@@ -1,8 +1,8 @@
 """What a cosigner gives back: evidence, not a replacement (THREATS R1 to R7, R11).
 
-The coordinator keeps its own PSBT. From a returned one, or from a final transaction, only signatures are taken, each
-verified against the coordinator's copy; everything else that differs is listed and left. Nothing of a returned PSBT's
-scripts, amounts or keys is ever believed.
+The coordinator keeps its own PSBT. From a returned one, or from a final transaction, only signatures and hash preimages
+are taken, each verified against the coordinator's copy; everything else that differs is listed and left. Nothing of a
+returned PSBT's scripts, amounts or keys is ever believed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from wormsig.psbt.convert import comparable
 from wormsig.psbt.fields import Map, field_name, lookup
 from wormsig.psbt.finals import FinalScripts, FinalState, final_of, match
 from wormsig.psbt.maps import CLEARED
-from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, PARTIAL_SIG, Fields, Psbt, is_final
-from wormsig.psbt.verify import ALL_ONLY, SignatureCheck, SignatureProblem, judge
+from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, TAP_KEY_SIG, Fields, Psbt, is_final
+from wormsig.psbt.preimages import HASHES, is_preimage, wanted_in
+from wormsig.psbt.scripts import input_scripts
+from wormsig.psbt.sigkeys import SIGNATURE_TYPES, SignatureKey, field_key, pubkey_of
+from wormsig.psbt.verify import ALL_ONLY, SignatureCheck, SignatureProblem, judge, output_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 What = Literal["added", "changed", "dropped"]
 _FINALS: Final = (FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS)
+_PASSING: Final = SIGNATURE_TYPES | frozenset(HASHES)
+"""Types that come from several people: an answer without another's is no difference."""
 _MAX_NAMED: Final = 5
 
 
@@ -66,20 +71,23 @@ class Contribution:
     """What one answer brings; only `extract` and `extract_transaction` make one.
 
     Args:
-        signatures: Input, public key and signature, all verified on the coordinator's own copy and new to it.
+        signatures: Input, `SignatureKey` and signature, all verified on the coordinator's own copy and new to it.
         rejected: Signatures that do not count, with the reason.
         differences: Other fields that differ, none of them merged.
         already_known: How many good signatures it held under keys that had one already.
-        unchecked_finals: Inputs that came back final in a way that nobody here can check; nothing of them was taken.
+        unchecked_finals: Inputs that came back final in a way that nobody here can check; nothing of them was taken but
+            signatures and preimages that are good by themselves.
+        preimages: Input, whole field key and hash preimage, all true, asked for by the input's script, and new.
         mine: The copy that it was verified on.
         seal: Kept by this package.
     """
 
-    signatures: tuple[tuple[int, bytes, bytes], ...]
+    signatures: tuple[tuple[int, SignatureKey, bytes], ...]
     rejected: tuple[SignatureCheck, ...]
     differences: tuple[FieldDifference, ...]
     already_known: int
     unchecked_finals: tuple[int, ...]
+    preimages: tuple[tuple[int, bytes, bytes], ...]
     mine: Psbt = field(repr=False)
     seal: InitVar[Seal]
 
@@ -89,14 +97,15 @@ class Contribution:
     @property
     def pubkeys(self) -> frozenset[bytes]:
         """Whose signatures it brings: attribution is by key, never by who was asked (THREATS R6)."""
-        return frozenset(pubkey for _, pubkey, _ in self.signatures)
+        return frozenset(pubkey_of(key) for _, key, _ in self.signatures)
 
 
 class _Answer:
     """What is gathered from one answer before anything is verified."""
 
     def __init__(self) -> None:
-        self.claims: list[tuple[int, bytes, bytes]] = []
+        self.claims: list[tuple[int, SignatureKey, bytes]] = []
+        self.preimages: list[tuple[int, bytes, bytes]] = []
         self.finals: dict[int, FinalScripts] = {}
         self.differences: list[FieldDifference] = []
         self.known = 0
@@ -144,8 +153,8 @@ def extract(mine: Psbt, returned: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -
     returned = comparable(mine, returned)
     answer = _Answer()
     _compare(answer, Map.GLOBAL, 0, mine.global_map, returned.global_map)
-    for index, (ours, theirs) in enumerate(zip(mine.inputs, returned.inputs, strict=True)):
-        _read_input(answer, index, ours, theirs)
+    for index, theirs in enumerate(returned.inputs):
+        _read_input(answer, mine, index, theirs)
         if index in answer.finals:
             final = final_of(returned, index)
             if final is not None:
@@ -181,25 +190,30 @@ def extract_transaction(mine: Psbt, tx: Transaction, *, allowed: frozenset[int] 
 _NOTHING: Final = FinalScripts(b"", ())
 
 
-def _read_input(answer: _Answer, index: int, ours: Fields, theirs: Fields) -> None:
-    """Sort an input's fields into signatures, finals and differences."""
+def _read_input(answer: _Answer, mine: Psbt, index: int, theirs: Fields) -> None:
+    """Sort an input's fields into signatures, preimages, finals and differences."""
+    ours = mine.inputs[index]
     settled = FINAL_SCRIPTSIG in ours or FINAL_SCRIPTWITNESS in ours
     for key, value in theirs.items():
         held = ours.get(key)
-        if key[0] == PARTIAL_SIG:
+        kind = key[0]
+        if kind in SIGNATURE_TYPES:
             if held == value or settled:
                 answer.known += 1
             else:
-                answer.claims.append((index, key[1:], value))
+                under = output_key_of(mine, index) if key == TAP_KEY_SIG else key[1:]
+                answer.claims.append((index, under, value))
         elif held == value:
             continue
         elif key in _FINALS and not settled:
             answer.finals[index] = _NOTHING
+        elif kind in HASHES and held is None and not settled:
+            answer.preimages.append((index, key, value))
         else:
             _note(answer, Map.INPUT, index, key, "added" if held is None else "changed")
     final = index in answer.finals
     for key in ours:
-        if key not in theirs and key[0] != PARTIAL_SIG and not (final and key[0] in CLEARED):
+        if key not in theirs and key[0] not in _PASSING and not (final and key[0] in CLEARED):
             _note(answer, Map.INPUT, index, key, "dropped")
 
 
@@ -223,35 +237,55 @@ def _settle(mine: Psbt, answer: _Answer, allowed: frozenset[int]) -> Contributio
     checks = list(judge(mine, answer.claims, allowed))
     unchecked = []
     for final in match(mine, answer.finals, allowed):
-        if final.state is FinalState.VALID:
-            checks += final.signatures
-        elif final.state is FinalState.NOT_CHECKED:
-            unchecked.append(final.input)
-        else:
-            bad = [check for check in final.signatures if not check.valid]
+        bad = [check for check in final.signatures if not check.valid]
+        if final.state is FinalState.INVALID:
             checks += bad or [SignatureCheck(final.input, b"", b"", SignatureProblem.BAD_SCRIPT)]
+            continue
+        if final.state is FinalState.NOT_CHECKED:
+            unchecked.append(final.input)
+        checks += [check for check in final.signatures if check.valid]
+        answer.preimages += [(final.input, key, value) for key, value in final.preimages]
     taken, known = _new_ones(mine, checks, allowed)
     rejected = tuple([check for check in checks if not check.valid])
+    preimages = _true_preimages(mine, answer)  # before the differences are taken: it adds to them
     return Contribution(
-        taken, rejected, tuple(answer.differences), answer.known + known, tuple(unchecked), mine, seal=SEAL
+        taken, rejected, tuple(answer.differences), answer.known + known, tuple(unchecked), preimages, mine, seal=SEAL
     )
+
+
+def _true_preimages(mine: Psbt, answer: _Answer) -> tuple[tuple[int, bytes, bytes], ...]:
+    """The preimages that are new, true, and asked for by a proven script of the input; others become differences."""
+    wanted: dict[int, frozenset[bytes]] = {}
+    taken: dict[tuple[int, bytes], bytes] = {}
+    for index, key, value in answer.preimages:
+        if index not in wanted:
+            try:
+                wanted[index] = wanted_in(input_scripts(mine, index))
+            except PsbtError:
+                wanted[index] = frozenset()
+        if key in mine.inputs[index]:
+            continue
+        if key in wanted[index] and is_preimage(key, value):
+            taken.setdefault((index, key), value)
+        else:
+            _note(answer, Map.INPUT, index, key, "added")
+    return tuple([(*spot, value) for spot, value in taken.items()])
 
 
 def _new_ones(
     mine: Psbt, checks: Collection[SignatureCheck], allowed: frozenset[int]
-) -> tuple[tuple[tuple[int, bytes, bytes], ...], int]:
+) -> tuple[tuple[tuple[int, SignatureKey, bytes], ...], int]:
     """The valid signatures under keys that have no valid one yet (THREATS R3), and how many others there were."""
-    prefix = bytes((PARTIAL_SIG,))
     conflicts = []
     for check in checks:
-        held = mine.inputs[check.input].get(prefix + check.pubkey) if check.valid else None
+        held = mine.inputs[check.input].get(field_key(check.key)) if check.valid else None
         if held is not None:
-            conflicts.append((check.input, check.pubkey, held))
-    settled = {(check.input, check.pubkey) for check in judge(mine, conflicts, allowed) if check.valid}
-    taken: dict[tuple[int, bytes], bytes] = {}
+            conflicts.append((check.input, check.key, held))
+    settled = {(check.input, check.key) for check in judge(mine, conflicts, allowed) if check.valid}
+    taken: dict[tuple[int, SignatureKey], bytes] = {}
     known = 0
     for check in checks:
-        spot = (check.input, check.pubkey)
+        spot = (check.input, check.key)
         if check.valid and (spot in settled or spot in taken):
             known += 1
         elif check.valid:

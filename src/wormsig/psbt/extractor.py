@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from wormsig.bitcoin.tx import Transaction
 from wormsig.errors import PsbtError
 from wormsig.psbt.finalizer import IncompleteError
-from wormsig.psbt.finals import FinalScripts, FinalState, final_of, match
+from wormsig.psbt.finals import FinalState, final_of, match
 from wormsig.psbt.verify import ALL_ONLY
 
 if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
+    from wormsig.psbt.templates import FinalScripts
 
 
 def extract(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> Transaction:

@@ -1,6 +1,6 @@
 """Input Finalizer: final scriptSigs and witnesses from verified signatures, byte for byte as bitcoind makes them.
 
-Templates are in `finals`. It accepts nothing but `Verified`: an unverified signature cannot be finalized.
+How an input is spent is for `solver`. It accepts nothing but `Verified`: an unverified signature cannot be finalized.
 """
 
 from __future__ import annotations
@@ -8,46 +8,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wormsig.errors import NotSupportedError, PsbtError, ThresholdError
-from wormsig.psbt.finals import SINGLE_KEY, FinalScripts, FinalState, build, check_finals
+from wormsig.psbt.finals import FinalState, check_finals
 from wormsig.psbt.maps import finalized
 from wormsig.psbt.model import is_final
 from wormsig.psbt.scripts import input_scripts
+from wormsig.psbt.solver import is_known, lacking, solve
 from wormsig.psbt.verify import ALL_ONLY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from wormsig.psbt.model import Fields, Psbt
-    from wormsig.psbt.scripts import InputScripts
+    from wormsig.psbt.templates import FinalScripts
     from wormsig.psbt.verify import Verified
 
 
 class IncompleteError(ThresholdError):
-    """Inputs lack signatures.
+    """Inputs cannot be finalized yet.
 
     Args:
         missing: Input -> how many signatures it still needs.
+        locked: Inputs among them for which no signatures will do: a preimage is missing, or the transaction's locktime
+            or an input's sequence opens none of the ways to spend.
     """
 
-    def __init__(self, missing: Mapping[int, int]) -> None:
-        listed = ", ".join(f"input {index} needs {count} more" for index, count in list(missing.items())[:5])
+    def __init__(self, missing: Mapping[int, int], locked: Iterable[int] = ()) -> None:
+        self.missing = dict(missing)
+        self.locked = frozenset(locked)
+        listed = ", ".join(self._words(index, count) for index, count in list(missing.items())[:5])
         more = f", and {len(missing) - 5} inputs beside" if len(missing) > 5 else ""
         super().__init__(f"signatures are missing: {listed}{more}")
-        self.missing = dict(missing)
 
-
-def _needed(scripts: InputScripts) -> int:
-    """How many signatures a template needs; 0 for a script without a template."""
-    if scripts.multisig is not None:
-        return scripts.multisig.threshold
-    return 1 if scripts.script_type in SINGLE_KEY else 0
+    def _words(self, index: int, count: int) -> str:
+        if index in self.locked:
+            return f"input {index} needs a preimage, or a locktime or sequence that opens it"
+        return f"input {index} needs {count} more"
 
 
 def missing(verified: Verified) -> dict[int, int]:
     """How many signatures each input still needs; inputs that need none, and final ones, are left out.
 
-    An input without proven scripts, or of a script that has no template here, counts as needing one: it must come
-    back final.
+    The fewest, by any way to spend that locks and preimages leave open. A taproot output with scripts is taken to be
+    spent by them until a signature for its key path is there: a PSBT does not tell whether anybody holds its internal
+    key. An input without proven scripts, of a script of no known kind, or that signatures alone cannot open, counts as
+    needing one: it must come back final.
     """
     found: dict[int, int] = {}
     psbt = verified.psbt
@@ -55,12 +59,11 @@ def missing(verified: Verified) -> dict[int, int]:
         if is_final(psbt, index):
             continue
         try:
-            needed = _needed(input_scripts(psbt, index))
+            count = lacking(psbt, index, input_scripts(psbt, index), verified.signatures.get(index, {}))
         except PsbtError:
-            needed = 0
-        lacking = needed - len(verified.signatures.get(index, ())) if needed else 1
-        if lacking > 0:
-            found[index] = lacking
+            count = None
+        if count is None or count > 0:
+            found[index] = count or 1
     return found
 
 
@@ -72,7 +75,8 @@ def can_finalize(verified: Verified) -> bool:
 def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
     """Finalize every input.
 
-    With more signatures than needed, the first in script order are used, as bitcoind does.
+    With signatures to spare, those are used that bitcoind uses: of OP_CHECKMULTISIG the first in script order; of
+    taproot the key path, else the leaf with the smallest witness.
 
     Args:
         verified: A PSBT whose signatures were all checked.
@@ -82,8 +86,8 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
         The PSBT with final scripts, and without the fields that finalizing clears.
 
     Raises:
-        IncompleteError: Signatures are missing.
-        NotSupportedError: An input's script has no template here.
+        IncompleteError: Signatures are missing; or a preimage, locktime or sequence.
+        NotSupportedError: An input's script is of no known kind.
         PsbtError: An input's scripts cannot be proven, or its final scripts are wrong.
     """
     psbt = verified.psbt
@@ -92,30 +96,24 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
             raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
     changed: dict[int, Fields] = {}
     finals: dict[int, tuple[Fields, FinalScripts]] = {}
-    lacking = {}
+    short: dict[int, int | None] = {}
     for index in range(len(psbt.inputs)):
         if is_final(psbt, index):
             continue
         scripts = input_scripts(psbt, index)
         held = verified.signatures.get(index, {})
-        needed = _needed(scripts)
-        if not needed:
-            raise NotSupportedError(f"input {index} cannot be finalized here: its type is {scripts.script_type}")
-        if len(held) < needed:
-            lacking[index] = needed - len(held)
+        final = solve(psbt, index, scripts, held)
+        if final is None:
+            if not is_known(psbt, index, scripts):
+                raise NotSupportedError(f"input {index} cannot be finalized here: its type is {scripts.script_type}")
+            short[index] = lacking(psbt, index, scripts, held)
             continue
-        final = _final(scripts, held, needed)
         fields = changed[index] = finalized(psbt.inputs[index], final)
         finals[index] = (fields, final)
-    if lacking:
-        raise IncompleteError(lacking)
+    if short:
+        locked = [index for index, count in short.items() if count is None]
+        raise IncompleteError({index: count or 1 for index, count in short.items()}, locked)
     made = psbt.with_inputs(changed)
     made.memo.previous.update(psbt.memo.previous)
     made.memo.finals.update(finals)
     return made
-
-
-def _final(scripts: InputScripts, held: Mapping[bytes, bytes], needed: int) -> FinalScripts:
-    keys = scripts.multisig.pubkeys if scripts.multisig is not None else tuple(held)
-    chosen = [pubkey for pubkey in dict.fromkeys(keys) if pubkey in held][:needed]
-    return build(scripts, [held[pubkey] for pubkey in chosen], chosen)

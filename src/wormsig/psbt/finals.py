@@ -1,86 +1,24 @@
-"""Final scriptSigs and witnesses: taken apart by template into the signatures in them, and put together.
+"""Final scriptSigs and witnesses: the signatures in them are verified (THREATS C22, R7).
 
-Templates: m-of-n of OP_CHECKMULTISIG in P2WSH, P2SH-P2WSH, P2SH and bare; P2WPKH, nested or not; P2PKH. A final of
-another script is "not checked", never "valid" (THREATS C22, R7).
+They are taken apart by template in `witnesses`, miniscript in `apart`. A final of another script is "not checked",
+never "valid".
 """
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from wormsig.bitcoin.script import ScriptType, classify, parse_pushes, push
-from wormsig.bitcoin.tx import write_compact
-from wormsig.errors import PsbtError
+from wormsig.psbt.apart import take_apart
 from wormsig.psbt.forms import read_stack
-from wormsig.psbt.model import (
-    FINAL_SCRIPTSIG,
-    FINAL_SCRIPTWITNESS,
-    Psbt,
-    is_final,
-    spent_output,
-)
-from wormsig.psbt.scripts import InputScripts, prove
+from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, Psbt, is_final
+from wormsig.psbt.templates import SINGLE_KEY, FinalScripts, build
 from wormsig.psbt.verify import ALL_ONLY, SignatureCheck, SignatureProblem, judge
+from wormsig.psbt.witnesses import FinalCheck, FinalState, Opened, Unknown, classed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-SINGLE_KEY: Final = frozenset({"wpkh", "sh-wpkh", "pkh"})
-
-
-class FinalState(enum.Enum):
-    """What is known about a final input."""
-
-    VALID = "valid"
-    INVALID = "invalid"
-    NOT_CHECKED = "not checked"
-
-
-@dataclass(frozen=True, slots=True)
-class FinalScripts:
-    """The final scripts of one input.
-
-    Args:
-        script_sig: The scriptSig; empty when there is none.
-        stack: The witness items, bottom first; empty when there is no witness.
-    """
-
-    script_sig: bytes
-    stack: tuple[bytes, ...]
-
-    @property
-    def witness(self) -> bytes:
-        """The stack as PSBT_IN_FINAL_SCRIPTWITNESS and transactions write it."""
-        parts = [write_compact(len(self.stack))]
-        for item in self.stack:
-            parts += (write_compact(len(item)), item)
-        return b"".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class FinalCheck:
-    """One final input and what was found.
-
-    Args:
-        input: The input's index.
-        state: Whether its scripts satisfy the output.
-        signatures: The signatures in it with their keys, when its template is known.
-    """
-
-    input: int
-    state: FinalState
-    signatures: tuple[SignatureCheck, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A final whose template is known: its signatures in script order, and the keys they may be for."""
-
-    scripts: InputScripts
-    signatures: tuple[bytes, ...]
-    keys: tuple[bytes, ...]
+__all__ = ["SINGLE_KEY", "FinalCheck", "FinalScripts", "FinalState", "build", "check_finals", "final_of", "match"]
 
 
 def final_of(psbt: Psbt, index: int) -> FinalScripts | None:
@@ -93,60 +31,6 @@ def final_of(psbt: Psbt, index: int) -> FinalScripts | None:
     fields = psbt.inputs[index]
     witness = fields.get(FINAL_SCRIPTWITNESS)
     return FinalScripts(fields.get(FINAL_SCRIPTSIG, b""), (read_stack(witness) or ()) if witness is not None else ())
-
-
-def build(scripts: InputScripts, signatures: Sequence[bytes], pubkeys: Sequence[bytes]) -> FinalScripts:
-    """The final scripts of a template, from signatures in script order (and their keys, for single-key scripts)."""
-    nested = push(scripts.redeem) if scripts.redeem is not None and scripts.segwit else b""
-    if scripts.script_type in SINGLE_KEY:
-        pair = (signatures[0], pubkeys[0])
-        return FinalScripts(nested, pair) if scripts.segwit else FinalScripts(b"".join(map(push, pair)), ())
-    if scripts.witness is not None:
-        return FinalScripts(nested, (b"", *signatures, scripts.witness))
-    tail = push(scripts.redeem) if scripts.redeem is not None else b""
-    return FinalScripts(b"\x00" + b"".join(map(push, signatures)) + tail, ())
-
-
-def _carried_scripts(psbt: Psbt, index: int, final: FinalScripts) -> tuple[bytes | None, bytes | None]:
-    """The redeemScript and witnessScript that final scripts carry."""
-    spent = spent_output(psbt, index)
-    redeem = None
-    program = spent.script if spent else b""
-    if classify(program) is ScriptType.SH:
-        pushes = parse_pushes(final.script_sig)
-        redeem = program = pushes[-1] if pushes else b""
-    witness = final.stack[-1] if classify(program) is ScriptType.WSH and final.stack else None
-    return redeem, witness
-
-
-def _open(scripts: InputScripts, final: FinalScripts) -> _Opened | None:
-    """The signatures and candidate keys of a template; None when the final does not have exactly its shape."""
-    stack = final.stack if scripts.segwit else tuple(parse_pushes(final.script_sig) or ())
-    if scripts.script_type in SINGLE_KEY:
-        if len(stack) != 2 or build(scripts, stack[:1], stack[1:]) != final or not scripts.has_key(stack[1]):
-            return None
-        return _Opened(scripts, stack[:1], stack[1:])
-    multisig = scripts.multisig
-    if multisig is None:
-        return None
-    signatures = stack[1 : 1 + multisig.threshold]
-    if len(signatures) != multisig.threshold or build(scripts, signatures, ()) != final:
-        return None
-    return _Opened(scripts, signatures, multisig.pubkeys)
-
-
-def _classed(psbt: Psbt, index: int, final: FinalScripts) -> _Opened | FinalState:
-    """A final taken apart, or what can be said of it without."""
-    if spent_output(psbt, index) is None:
-        return FinalState.NOT_CHECKED
-    try:
-        scripts = prove(psbt, index, *_carried_scripts(psbt, index, final))
-    except PsbtError as error:
-        # A legacy input without its previous transaction is unknown; a script of another output is wrong.
-        return FinalState.NOT_CHECKED if error.field == "PSBT_IN_NON_WITNESS_UTXO" else FinalState.INVALID
-    if scripts.multisig is None and scripts.script_type not in SINGLE_KEY:
-        return FinalState.NOT_CHECKED
-    return _open(scripts, final) or FinalState.INVALID
 
 
 def match(psbt: Psbt, finals: Mapping[int, FinalScripts], allowed: frozenset[int] = ALL_ONLY) -> tuple[FinalCheck, ...]:
@@ -163,28 +47,57 @@ def match(psbt: Psbt, finals: Mapping[int, FinalScripts], allowed: frozenset[int
     Raises:
         InputError: Legacy hashing passes its cap (THREATS C16).
     """
-    states: dict[int, _Opened | FinalState] = {index: _classed(psbt, index, finals[index]) for index in sorted(finals)}
-    opened = {index: state for index, state in states.items() if isinstance(state, _Opened)}
-    found = _find_keys(psbt, opened, allowed)
+    states = {index: classed(psbt, index, finals[index]) for index in sorted(finals)}
+    found = _find_keys(psbt, {index: state for index, state in states.items() if isinstance(state, Opened)}, allowed)
+    unknown = {index: state for index, state in states.items() if isinstance(state, Unknown)}
+    apart = take_apart(psbt, unknown, allowed)
     checks = []
     for index, state in states.items():
         if isinstance(state, FinalState):
             checks.append(FinalCheck(index, state))
-            continue
-        here = found[index]
-        good = len(here) == len(state.signatures) and all(check.valid for check in here)
-        checks.append(FinalCheck(index, FinalState.VALID if good else FinalState.INVALID, tuple(here)))
+        elif isinstance(state, Unknown):
+            checks.append(apart[index])
+        else:
+            checks.append(FinalCheck(index, _verdict(found[index], len(state.signatures)), tuple(found[index])))
     return tuple(checks)
 
 
-def _find_keys(psbt: Psbt, opened: Mapping[int, _Opened], allowed: frozenset[int]) -> dict[int, list[SignatureCheck]]:
-    """The signatures of each final with their keys, up to the first that fits none.
+def _verdict(here: list[SignatureCheck], wanted: int) -> FinalState:
+    if any(check.problem is SignatureProblem.UNKNOWN_OTHER for check in here):
+        return FinalState.NOT_CHECKED
+    good = len(here) == wanted and all(check.valid for check in here)
+    return FinalState.VALID if good else FinalState.INVALID
 
-    As OP_CHECKMULTISIG goes: each signature against the next key, until too few keys are left; all inputs at once.
-    """
-    found: dict[int, list[SignatureCheck]] = {index: [] for index in opened}
+
+def _find_keys(psbt: Psbt, opened: Mapping[int, Opened], allowed: frozenset[int]) -> dict[int, list[SignatureCheck]]:
+    """The signatures of each final with their keys; all inputs at once."""
     proven = {index: final.scripts for index, final in opened.items()}
-    left = list(opened)
+    found: dict[int, list[SignatureCheck]] = {index: [] for index in opened}
+    paired = [index for index, final in opened.items() if len(final.keys) == len(final.signatures)]
+    tries = [
+        (index, key, signature)
+        for index in paired
+        for key, signature in zip(opened[index].keys, opened[index].signatures, strict=True)
+    ]
+    for check in judge(psbt, tries, allowed, proven):
+        found[check.input].append(check)
+    left = [index for index, final in opened.items() if len(final.keys) != len(final.signatures)]
+    _find_in_order(psbt, opened, left, found, allowed)
+    return found
+
+
+def _find_in_order(
+    psbt: Psbt,
+    opened: Mapping[int, Opened],
+    left: list[int],
+    found: Mapping[int, list[SignatureCheck]],
+    allowed: frozenset[int],
+) -> None:
+    """As OP_CHECKMULTISIG goes, up to the first signature that fits no key.
+
+    Each signature against the next key, until too few keys are left; all inputs at once.
+    """
+    proven = {index: opened[index].scripts for index in left}
     key = 0
     while left:
         tries = [(index, opened[index].keys[key], opened[index].signatures[len(found[index])]) for index in left]
@@ -202,7 +115,6 @@ def _find_keys(psbt: Psbt, opened: Mapping[int, _Opened], allowed: frozenset[int
             else:
                 here.append(SignatureCheck(index, b"", final.signatures[len(here)], SignatureProblem.INVALID))
         left = again
-    return found
 
 
 def check_finals(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> tuple[FinalCheck, ...]:

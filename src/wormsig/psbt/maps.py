@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from wormsig.bitcoin.script import hash160
 from wormsig.psbt.fields import FIELDS, Map
 from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, PARTIAL_SIG
+from wormsig.psbt.sigkeys import SignatureKey, field_key, is_schnorr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wormsig.psbt.finals import FinalScripts
     from wormsig.psbt.model import Fields
+    from wormsig.psbt.templates import FinalScripts
 
 _SIGNATURE_KEY = bytes((PARTIAL_SIG,))
 
@@ -44,13 +45,18 @@ def put_all(fields: Fields, added: Fields) -> dict[bytes, bytes]:
     return result
 
 
-def put_signatures(fields: Fields, signatures: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+def put_signatures(fields: Fields, signatures: Mapping[SignatureKey, bytes]) -> dict[bytes, bytes]:
     """A copy of an input's map with partial signatures added or replaced.
 
     Args:
         fields: The input's map.
-        signatures: Public key -> signature with its sighash type.
+        signatures: `SignatureKey` -> signature as its field has it.
     """
+    if any(map(is_schnorr, signatures)):
+        fields = put_all(fields, {field_key(key): value for key, value in signatures.items() if is_schnorr(key)})
+        signatures = {key: value for key, value in signatures.items() if not is_schnorr(key)}
+        if not signatures:
+            return fields
     together = {key: value for key, value in fields.items() if key[0] == PARTIAL_SIG}
     together.update({_SIGNATURE_KEY + pubkey: signature for pubkey, signature in signatures.items()})
     ordered = sorted(together, key=lambda key: hash160(key[1:])) if len(together) > 1 else list(together)

@@ -28,8 +28,8 @@ from wormsig.psbt.writer import write_maps
 
 if TYPE_CHECKING:
     from wormsig.bitcoin.sighash import Sighasher
-    from wormsig.psbt.finals import FinalScripts
     from wormsig.psbt.scripts import InputScripts
+    from wormsig.psbt.templates import FinalScripts
 
 Fields: TypeAlias = Mapping[bytes, bytes]
 
@@ -81,7 +81,18 @@ class Memo:
     of it starts empty; a copy with other signatures keeps it.
     """
 
-    __slots__ = ("digests", "finals", "previous", "scripts", "sighasher", "spent", "verified")
+    __slots__ = (
+        "digests",
+        "expressions",
+        "finals",
+        "key_hashes",
+        "previous",
+        "read",
+        "scripts",
+        "sighasher",
+        "spent",
+        "verified",
+    )
 
     def __init__(self) -> None:
         self.previous: dict[int, tuple[bytes, TxOutput] | None] = {}
@@ -91,6 +102,11 @@ class Memo:
         self.spent: tuple[TxOutput | None, ...] | None = None
         self.verified: set[tuple[int, bytes, bytes]] = set()
         """Input, public key and signature that verified."""
+        self.expressions: dict[tuple[bytes, bool, tuple[tuple[bytes, bytes], ...]], object] = {}
+        """Scripts that were read back as miniscript (`solver`), with the keys that they hold the hashes of."""
+        self.read = 0
+        """How many operations such scripts had, in sum."""
+        self.key_hashes: dict[tuple[int, bool], tuple[Fields, dict[bytes, bytes]]] = {}
         self.finals: dict[int, tuple[Fields, FinalScripts]] = {}
         """Final scripts that were made from verified signatures, with the very map that holds them."""
 

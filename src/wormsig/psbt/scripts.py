@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from wormsig.bitcoin.script import (
     Multisig,
     ScriptType,
     classify,
-    hash160,
-    operations,
     p2sh_script,
     parse_multisig,
     witness_program,
@@ -31,9 +28,12 @@ from wormsig.psbt.model import (
     spent_or_problem,
     spent_output,
 )
+from wormsig.psbt.pushes import mentions
+from wormsig.psbt.taproot import TaprootScripts, prove_taproot
 
 if TYPE_CHECKING:
     from wormsig.bitcoin.tx import TxOutput
+    from wormsig.psbt.sigkeys import SignatureKey
 
 SEGWIT_TYPES: Final = frozenset({"wsh", "sh-wsh", "wpkh", "sh-wpkh"})
 """Script types whose signatures cover the amount (BIP143)."""
@@ -61,6 +61,7 @@ class InputScripts:
         multisig: The m-of-n of the innermost script, when it is exactly that template.
         script_code: What signatures commit to; empty when ECDSA cannot sign this type (taproot, unknown witness
             versions).
+        taproot: Output key, internal key and leaves, when the output is P2TR.
     """
 
     spent: TxOutput
@@ -69,31 +70,27 @@ class InputScripts:
     witness: bytes | None
     multisig: Multisig | None
     script_code: bytes
+    taproot: TaprootScripts | None = None
+
+    @property
+    def signable(self) -> bool:
+        """Whether signatures can be checked at all for this type."""
+        return bool(self.script_code) or self.taproot is not None
 
     @property
     def segwit(self) -> bool:
         """Whether BIP143 applies."""
         return self.script_type in SEGWIT_TYPES
 
-    def has_key(self, pubkey: bytes) -> bool:
-        """Whether a signature by this key can count for this script."""
+    def has_key(self, key: SignatureKey) -> bool:
+        """Whether a signature under this key can count for this script."""
         if self.multisig is not None:
-            return pubkey in self.multisig.pubkeys
-        if self.segwit and len(pubkey) != 33:
+            return key in self.multisig.pubkeys
+        if self.taproot is not None:
+            return self.taproot.has_key(key)
+        if len(key) not in {33, 65} or (self.segwit and len(key) != 33):
             return False
-        return _mentions(self.script_code, pubkey)
-
-
-@lru_cache(maxsize=64)
-def _pushed(script: bytes) -> frozenset[bytes]:
-    """What a script pushes; remembered, because every signature of an input asks again (THREATS C16)."""
-    return frozenset([data for _, data, _ in operations(script) or () if data])
-
-
-def _mentions(script: bytes, pubkey: bytes) -> bool:
-    """Whether a script pushes a key or its hash."""
-    pushed = _pushed(script)
-    return pubkey in pushed or hash160(pubkey) in pushed
+        return mentions(self.script_code, key)
 
 
 def _error(index: int, field: str, message: str) -> PsbtError:
@@ -139,10 +136,17 @@ def prove(psbt: Psbt, index: int, redeem: bytes | None, witness: bytes | None) -
         return _witness_script(index, spent, prefix + "wsh", redeem, witness)
     if witness is not None:
         raise _error(index, "PSBT_IN_WITNESS_SCRIPT", "is there, but the output that is spent is not P2WSH")
+    if kind is ScriptType.TR and redeem is None:  # within P2SH it is not taproot (BIP341)
+        return taproot_input(spent, prove_taproot(index, spent.script[2:], psbt.inputs[index]))
     if kind is ScriptType.WPKH:
         code = b"\x76\xa9\x14" + program[2:] + b"\x88\xac"
         return InputScripts(spent, prefix + "wpkh", redeem, None, None, code)
     return _legacy(psbt, index, spent, redeem)
+
+
+def taproot_input(spent: TxOutput, proven: TaprootScripts) -> InputScripts:
+    """A taproot output with what is proven of how it can be spent."""
+    return InputScripts(spent, "tr", None, None, None, b"", proven)
 
 
 def _proven_redeem(index: int, spent: TxOutput, redeem: bytes | None) -> bytes:

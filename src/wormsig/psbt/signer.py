@@ -1,4 +1,4 @@
-"""Signer: adds partial signatures to inputs whose scripts it has proven, and nothing else (BIP174).
+"""Signer: adds partial signatures to inputs whose scripts it has proven, and nothing else (BIP174, BIP371).
 
 Which inputs may be signed, and whether the transaction should be, is decided before (`review`); who holds which key,
 by `signers`.
@@ -8,27 +8,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wormsig.bitcoin import secp
-from wormsig.bitcoin.sighash import SIGHASH_ALL, sighash_name
+from wormsig.bitcoin import schnorr, secp
+from wormsig.bitcoin.schnorr import NO_AUX
+from wormsig.bitcoin.sighash import SIGHASH_ALL, SIGHASH_DEFAULT, TAPROOT_TYPES, sighash_name
 from wormsig.errors import InputError, PsbtError
+from wormsig.psbt.digests import digest, signs_nothing
 from wormsig.psbt.maps import put_signatures
 from wormsig.psbt.model import Psbt, is_final
 from wormsig.psbt.model import sighash_type as asked_type
 from wormsig.psbt.modifiable import after_signing
 from wormsig.psbt.scripts import InputScripts, input_scripts
-from wormsig.psbt.verify import digest, signs_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from wormsig.bitcoin.batch import Item
+    from wormsig.psbt.sigkeys import SignatureKey
 
-def sign_inputs(psbt: Psbt, keys: Mapping[int, Mapping[bytes, bytes]], *, sighash_type: int = SIGHASH_ALL) -> Psbt:
-    """Sign inputs with ECDSA: RFC6979 nonces, low R and low S, the bytes that Bitcoin Core makes.
+
+def sign_inputs(
+    psbt: Psbt,
+    keys: Mapping[int, Mapping[bytes, bytes]],
+    *,
+    sighash_type: int = SIGHASH_ALL,
+    aux: bytes = NO_AUX,
+) -> Psbt:
+    """Sign inputs: the very bytes that Bitcoin Core makes.
+
+    ECDSA with RFC6979 nonces, low R and low S. BIP340 for taproot: the key path with the internal key, which is tweaked
+    here; every leaf that a key stands in with any other key.
 
     Args:
         psbt: The PSBT; it is signed with its own transaction, proven scripts and amounts.
-        keys: Input -> public key (as the input's script has it) -> secret key.
-        sighash_type: What the signatures commit to.
+        keys: Input -> public key (as the input's script has it; x-only for taproot) -> secret key.
+        sighash_type: What the signatures commit to. With ALL, taproot inputs are signed with DEFAULT, which means the
+            same in 64 bytes, unless they ask for ALL.
+        aux: 32 auxiliary bytes for BIP340. None by default, as in Bitcoin Core: signing twice gives the same bytes, so
+            that a session that was cut off can sign again, and anybody with the key can check that a signature hides
+            nothing (THREATS R9). Against faults, which random bytes would guard, every signature is verified here.
 
     Returns:
         The PSBT with the partial signatures added; never finalized, nothing else changed but the version 2 flags that
@@ -36,45 +53,99 @@ def sign_inputs(psbt: Psbt, keys: Mapping[int, Mapping[bytes, bytes]], *, sighas
 
     Raises:
         PsbtError: An input's scripts cannot be proven, its key or type cannot be signed for, it is final already, or it
-            asks for another sighash type.
+            asks for another sighash type; or what another input spends is not known, which a taproot signature covers.
         InputError: A secret key that is not its public key's; legacy hashing passes its cap (THREATS C16).
     """
-    signatures: dict[int, dict[bytes, bytes]] = {}
-    made: list[tuple[bytes, bytes, bytes]] = []
+    made = _Made()
+    signatures: dict[int, dict[SignatureKey, bytes]] = {}
     for index, pairs in keys.items():
-        scripts = _checked(psbt, index, sighash_type)
+        scripts, sighash = _checked(psbt, index, sighash_type)
         here = signatures[index] = {}
         for pubkey, seckey in pairs.items():
+            if scripts.taproot is not None:
+                here.update(made.taproot(psbt, index, scripts, sighash, (pubkey, seckey, aux)))
+                continue
             if not scripts.has_key(pubkey):
                 raise _refusal(index, f"key {pubkey.hex()} is not in the input's script")
-            message = digest(psbt, index, scripts, sighash_type)
+            message = digest(psbt, index, scripts, sighash)
             signature = secp.ecdsa_sign(seckey, message)
-            made.append((pubkey, message, signature))
-            here[pubkey] = signature + bytes((sighash_type,))
-    # A wrong secret key, or a computing error that would give the key away, never leaves this function.
-    for (pubkey, _, _), good in zip(made, secp.verify_batch(made), strict=True):
-        if not good:
-            raise InputError(f"the secret key to sign with does not belong to public key {pubkey.hex()}")
+            made.ecdsa.append((pubkey, message, signature))
+            here[pubkey] = signature + bytes((sighash,))
+    made.verify()
     signed = psbt.with_inputs({index: put_signatures(psbt.inputs[index], here) for index, here in signatures.items()})
     return after_signing(psbt, signed)
+
+
+class _Made:
+    """What was signed, to be verified before anybody sees it."""
+
+    __slots__ = ("bip340", "ecdsa")
+
+    def __init__(self) -> None:
+        self.ecdsa: list[Item] = []
+        self.bip340: list[Item] = []
+
+    def taproot(
+        self, psbt: Psbt, index: int, scripts: InputScripts, sighash: int, key: tuple[bytes, bytes, bytes]
+    ) -> dict[SignatureKey, bytes]:
+        """Sign everything that one key can: x-only key, secret key and auxiliary bytes."""
+        xonly, seckey, aux = key
+        proven = scripts.taproot
+        places = proven.signable(xonly) if proven is not None else ()
+        if proven is None or not places:
+            raise _refusal(
+                index, f"key {xonly.hex()} is neither the proven internal key nor in a leaf that the output commits to"
+            )
+        signatures: dict[SignatureKey, bytes] = {}
+        for place in places:
+            secret = seckey if len(place) == 64 else schnorr.taproot_tweak_seckey(seckey, proven.merkle_root)
+            message = _taproot_digest(psbt, index, scripts, sighash, place[32:])
+            signature = schnorr.schnorr_sign(secret, message, aux)
+            self.bip340.append((place[:32], message, signature))
+            signatures[place] = signature + bytes((sighash,)) if sighash else signature
+        return signatures
+
+    def verify(self) -> None:
+        """A wrong secret key, or a computing error that would give the key away, never leaves this module."""
+        made = (*self.ecdsa, *self.bip340)
+        if self.bip340:
+            first, second = schnorr.verify_mixed(self.ecdsa, self.bip340)
+            answers = [*first, *second]
+        else:
+            answers = secp.verify_batch(self.ecdsa)
+        for (pubkey, _, _), good in zip(made, answers, strict=True):
+            if not good:
+                raise InputError(f"the secret key to sign with does not belong to public key {pubkey.hex()}")
+
+
+def _taproot_digest(psbt: Psbt, index: int, scripts: InputScripts, sighash: int, leaf: bytes) -> bytes:
+    try:
+        return digest(psbt, index, scripts, sighash, leaf)
+    except InputError as error:  # an amount or a script that is not known
+        raise PsbtError(error.message, where=f"input {index}", hint=error.hint) from None
 
 
 def _refusal(index: int, message: str, field: str | None = None) -> PsbtError:
     return PsbtError(message, where=f"input {index}", field=field)
 
 
-def _checked(psbt: Psbt, index: int, sighash: int) -> InputScripts:
-    """The input's proven scripts, once it is sure that it can be signed with this sighash type."""
+def _checked(psbt: Psbt, index: int, wanted: int) -> tuple[InputScripts, int]:
+    """The input's proven scripts, and the sighash type to sign it with, once it is sure that it can be."""
     if not 0 <= index < len(psbt.inputs):
         raise _refusal(index, "is not there")
     if is_final(psbt, index):
         raise _refusal(index, "is final already")
     asked = asked_type(psbt, index)
+    scripts = input_scripts(psbt, index)
+    if not scripts.signable:
+        raise _refusal(index, f"cannot be signed: its type is {scripts.script_type}")
+    taproot = scripts.taproot is not None
+    sighash = SIGHASH_DEFAULT if taproot and wanted == SIGHASH_ALL and asked in {None, SIGHASH_DEFAULT} else wanted
     if asked is not None and asked != sighash:
         raise _refusal(index, f"asks for {sighash_name(asked)}, not {sighash_name(sighash)}", "PSBT_IN_SIGHASH_TYPE")
     if signs_nothing(psbt, index, sighash):
         raise _refusal(index, "SINGLE has no output at this index to sign", "PSBT_IN_SIGHASH_TYPE")
-    scripts = input_scripts(psbt, index)
-    if not scripts.script_code:
-        raise _refusal(index, f"cannot be signed yet: its type is {scripts.script_type}")
-    return scripts
+    if (sighash not in TAPROOT_TYPES) if taproot else (sighash == SIGHASH_DEFAULT):
+        problem = f"a {scripts.script_type} input has no sighash type {sighash_name(sighash)}"
+        raise _refusal(index, problem, "PSBT_IN_SIGHASH_TYPE")
+    return scripts, sighash

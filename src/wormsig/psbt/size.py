@@ -1,28 +1,27 @@
 """The weight that the final transaction will have, so that a fee rate can be shown before everybody has signed.
 
-Signatures that are there count with their own length, missing ones with 71 bytes: what a signer that grinds for a low
-R makes (Core, Ledger, wormsig). One that does not makes 72 half of the time, which is below one percent of any
-multisig input.
+Signatures that are there count with their own length, missing ECDSA ones with 71 bytes: what a signer that grinds for a
+low R makes (Core, Ledger, wormsig). One that does not makes 72 half of the time, which is below one percent of any
+multisig input. BIP340's have 64, or 65 where the input asks for a sighash type. Which way an input will be spent is
+for `solver`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.tx import write_compact
 from wormsig.errors import PsbtError
-from wormsig.psbt.finals import SINGLE_KEY, FinalScripts, build, final_of
-from wormsig.psbt.model import partial_sigs
+from wormsig.psbt.finals import final_of
 from wormsig.psbt.scripts import InputScripts, input_scripts
+from wormsig.psbt.solver import guess
+from wormsig.psbt.verify import held_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from wormsig.psbt.model import Psbt
-
-SIGNATURE_SIZE: Final = 71
-SCHNORR_SIZE: Final = 64
-_TAP_LEAF_SCRIPT: Final = 0x15
+    from wormsig.psbt.templates import FinalScripts
 
 
 def estimated_weight(psbt: Psbt, scripts: Mapping[int, InputScripts] | None = None) -> int | None:
@@ -30,10 +29,11 @@ def estimated_weight(psbt: Psbt, scripts: Mapping[int, InputScripts] | None = No
 
     Args:
         psbt: The PSBT, signed as far as it is.
-        scripts: Scripts of inputs that the caller knows better than the PSBT does (from a wallet).
+        scripts: Scripts of inputs that the caller knows better than the PSBT does (from a wallet). A taproot output
+            without leaves in them is taken to be spent by key, one with leaves by the smallest that is open.
 
     Returns:
-        None when an input's final size cannot be told: its script is unknown or has no template.
+        None when an input's final size cannot be told: its script is unknown, of no known kind, or locked.
     """
     finals: list[FinalScripts] = []
     for index in range(len(psbt.inputs)):
@@ -63,16 +63,5 @@ def _guess(psbt: Psbt, index: int, scripts: InputScripts | None) -> FinalScripts
             scripts = input_scripts(psbt, index)
         except PsbtError:
             return None
-    if scripts.script_type == "tr":
-        leaves = any(key[0] == _TAP_LEAF_SCRIPT for key in psbt.inputs[index])
-        return None if leaves else FinalScripts(b"", (bytes(SCHNORR_SIZE),))
-    held = partial_sigs(psbt, index)
-    if scripts.script_type in SINGLE_KEY:
-        pubkey, signature = next(iter(held.items()), (bytes(33), bytes(SIGNATURE_SIZE)))
-        return build(scripts, (signature,), (pubkey,))
-    multisig = scripts.multisig
-    if multisig is None:
-        return None
-    signatures = [held[pubkey] for pubkey in multisig.pubkeys if pubkey in held][: multisig.threshold]
-    signatures += [bytes(SIGNATURE_SIZE)] * (multisig.threshold - len(signatures))
-    return build(scripts, signatures, ())
+    held = held_signatures(psbt, index)
+    return guess(psbt, index, scripts, {key: value for key, value in held.items() if scripts.has_key(key)})

@@ -9,21 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wormsig.bitcoin.sighash import SIGHASH_ALL, SIGHASH_DEFAULT
 from wormsig.errors import InputError
 from wormsig.psbt.finals import FinalState, check_finals
+from wormsig.psbt.model import is_final
+from wormsig.psbt.scripts import input_scripts
+from wormsig.psbt.solver import lacking
 from wormsig.psbt.verify import SignatureProblem, check_signatures
 from wormsig.review.findings import Code
 from wormsig.review.inputs import is_single_without_output
 from wormsig.review.report import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from wormsig.psbt.finals import FinalCheck
     from wormsig.psbt.model import Psbt
     from wormsig.psbt.verify import SignatureCheck
 
-_UNCHECKED = frozenset({SignatureProblem.UNKNOWN_AMOUNT, SignatureProblem.BAD_SCRIPT})
+_UNCHECKED = frozenset({SignatureProblem.UNKNOWN_AMOUNT, SignatureProblem.UNKNOWN_OTHER, SignatureProblem.BAD_SCRIPT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,14 @@ class Signatures:
         checks: Every signature, those in final scripts included, by input.
         finals: Input -> state of its final scripts.
         signed: Input -> number of distinct keys with a valid signature.
+        enough: Inputs that are not final and can be finalized with the valid signatures.
         findings: What is wrong.
     """
 
     checks: tuple[SignatureCheck, ...]
     finals: Mapping[int, FinalState]
     signed: Mapping[int, int]
+    enough: frozenset[int]
     findings: tuple[Finding, ...]
 
 
@@ -55,7 +61,7 @@ def judge_signatures(psbt: Psbt, allowed_sighash: frozenset[int]) -> Signatures:
         finals = check_finals(psbt, allowed=allowed_sighash)
     except InputError as error:
         bomb = Finding(Code.SIGHASH_BOMB, "transaction", f"the signatures were not checked: {error.message}")
-        return Signatures((), {}, {}, (bomb,))
+        return Signatures((), {}, {}, frozenset(), (bomb,))
     outputs = len(psbt.tx.outputs)
     found: list[Finding] = []
     keys: dict[int, set[bytes]] = {}
@@ -78,7 +84,21 @@ def judge_signatures(psbt: Psbt, allowed_sighash: frozenset[int]) -> Signatures:
         checks,
         {final.input: final.state for final in finals},
         {index: len(found_keys) for index, found_keys in keys.items()},
+        _enough(psbt, partial),
         tuple(found),
+    )
+
+
+def _enough(psbt: Psbt, checks: Sequence[SignatureCheck]) -> frozenset[int]:
+    """Inputs whose valid signatures are enough, by whatever way to spend is open."""
+    held: dict[int, dict[bytes, bytes]] = {}
+    for check in checks:
+        if check.valid:
+            held.setdefault(check.input, {})[check.key] = check.signature
+    return frozenset(
+        index
+        for index, signatures in held.items()
+        if not is_final(psbt, index) and lacking(psbt, index, input_scripts(psbt, index), signatures) == 0
     )
 
 
@@ -97,12 +117,12 @@ def _final_findings(final: FinalCheck) -> list[Finding]:
 def _signature_findings(check: SignatureCheck, allowed: frozenset[int], outputs: int) -> list[Finding]:
     where = f"input {check.input}"
     who = f"the signature of {check.pubkey.hex()} on {where}"
-    sighash = check.signature[-1] if check.signature else 0
+    sighash = check.sighash or 0
     if is_single_without_output(sighash, check.input, outputs):
         message = f"{who} is of type SINGLE, and there is no output {check.input}: it covers nothing"
         return [Finding(Code.SINGLE_WITHOUT_OUTPUT, where, message)]
     if check.valid:
-        if sighash != 1:
+        if sighash not in {SIGHASH_DEFAULT, SIGHASH_ALL}:
             return [Finding(Code.SIGHASH_ALLOWED, where, f"{who} is of sighash type {sighash:#04x}")]
         return []
     problem = check.problem

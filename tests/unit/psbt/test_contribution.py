@@ -9,6 +9,7 @@ import pytest
 
 from support.psbts import coin, coins, key_at, spend
 from wormsig.bitcoin import secp
+from wormsig.bitcoin.script import p2wsh_script
 from wormsig.bitcoin.tx import OutPoint, TxOutput
 from wormsig.errors import PeerError, PsbtError
 from wormsig.psbt.codec import parse, serialize
@@ -218,7 +219,6 @@ def test_r5_other_fields_are_listed_and_never_merged() -> None:
         FieldDifference("input 0", "PSBT_IN_WITNESS_SCRIPT", "changed"),
         FieldDifference("input 0", "PSBT_IN_REDEEM_SCRIPT", "added"),
         FieldDifference("input 0", "PSBT_IN_SIGHASH_TYPE", "added"),
-        FieldDifference("input 0", "PSBT_IN_TAP_KEY_SIG", "added"),
         FieldDifference("input 0", "PSBT_IN_PROPRIETARY", "added"),
         FieldDifference("input 0", "unknown type 0xe0", "added"),
         FieldDifference("input 0", "PSBT_IN_BIP32_DERIVATION", "dropped"),
@@ -226,6 +226,7 @@ def test_r5_other_fields_are_listed_and_never_merged() -> None:
         FieldDifference("output 1", "PSBT_OUT_WITNESS_SCRIPT", "dropped"),
         FieldDifference("output 1", "PSBT_OUT_BIP32_DERIVATION", "dropped"),
     }
+    assert [(check.input, check.problem) for check in answer.rejected] == [(0, SignatureProblem.FOREIGN_KEY)]
     # Signed over the true amount and script: the lies around it change nothing.
     assert len(answer.signatures) == len(TYPES)
     assert serialize(combine(verify(MINE), [answer]).psbt) == serialize(signed_by(0))
@@ -346,11 +347,12 @@ def test_c16_a_final_costs_at_most_one_verification_a_key(monkeypatch: pytest.Mo
 
 
 def test_r7_a_final_that_nobody_here_can_check_is_reported_and_left() -> None:
-    taproot = MINE.with_input(0, {WITNESS_UTXO: TxOutput(5, b"\x51\x20" + bytes(32)).serialize()})
-    returned = taproot.with_input(0, {**taproot.inputs[0], FINAL_SCRIPTWITNESS: b"\x01\x40" + bytes(64)})
-    answer = extract(taproot, sent(returned))
+    script = b"\x51\x75\x51"  # no template, no miniscript
+    strange = MINE.with_input(0, {WITNESS_UTXO: TxOutput(5, p2wsh_script(script)).serialize()})
+    returned = strange.with_input(0, {**strange.inputs[0], FINAL_SCRIPTWITNESS: b"\x01\x03" + script})
+    answer = extract(strange, sent(returned))
     assert (answer.signatures, answer.rejected, answer.unchecked_finals) == ((), (), (0,))
-    assert serialize(combine(verify(taproot), [answer]).psbt) == serialize(taproot)
+    assert serialize(combine(verify(strange), [answer]).psbt) == serialize(strange)
 
 
 def test_what_is_final_in_mine_is_settled() -> None:

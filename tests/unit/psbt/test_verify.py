@@ -10,9 +10,10 @@ from wormsig.bitcoin import secp, sighash
 from wormsig.bitcoin.script import p2wsh_script, push
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput
 from wormsig.errors import InputError, PsbtError
-from wormsig.psbt import creator, scripts
+from wormsig.psbt import creator
 from wormsig.psbt.contribution import Contribution
 from wormsig.psbt.model import WITNESS_SCRIPT, WITNESS_UTXO, Psbt, partial_sigs
+from wormsig.psbt.pushes import pushed
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.signer import sign_inputs
 from wormsig.psbt.updater import with_input_scripts, with_previous_tx, with_sighash_type
@@ -134,7 +135,9 @@ def test_c7_nothing_counts_without_proven_scripts() -> None:
     assert problem(signed.with_input(0, nothing)) is SignatureProblem.UNKNOWN_AMOUNT
     taproot = {**nothing, WITNESS_UTXO: TxOutput(1, b"\x51\x20" + bytes(32)).serialize()}
     del taproot[WITNESS_SCRIPT]
-    assert problem(signed.with_input(0, taproot)) is SignatureProblem.BAD_SCRIPT
+    assert problem(signed.with_input(0, taproot)) is SignatureProblem.FOREIGN_KEY
+    future = {**taproot, WITNESS_UTXO: TxOutput(1, b"\x52\x20" + bytes(32)).serialize()}
+    assert problem(signed.with_input(0, future)) is SignatureProblem.BAD_SCRIPT
 
 
 def test_c16_legacy_hashing_is_capped_in_sum(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,17 +163,17 @@ def test_c16_a_script_is_taken_apart_once_for_all_its_signatures() -> None:
     fields = {WITNESS_UTXO: TxOutput(1, p2wsh_script(script)).serialize(), WITNESS_SCRIPT: script}
     strangers = {b"\x02" + number.to_bytes(33, "big"): b"\x01" for number in range(2_000)}
     psbt = spend([COIN], previous=False).with_input(0, {**fields, **strangers})
-    before = scripts._pushed.cache_info().misses
+    before = pushed.cache_info().misses
     assert {check.problem for check in check_signatures(psbt)} == {SignatureProblem.FOREIGN_KEY}
-    assert scripts._pushed.cache_info().misses == before + 1
+    assert pushed.cache_info().misses == before + 1
 
 
 def test_nobody_else_makes_verified_values() -> None:
     for forge in (
         lambda: Verified(PSBT, {}),  # type: ignore[call-arg]
         lambda: Verified(PSBT, {}, seal=object()),  # type: ignore[arg-type]
-        lambda: Contribution((), (), (), 0, (), PSBT),  # type: ignore[call-arg]
-        lambda: Contribution((), (), (), 0, (), PSBT, seal=None),  # type: ignore[arg-type]
+        lambda: Contribution((), (), (), 0, (), (), PSBT),  # type: ignore[call-arg]
+        lambda: Contribution((), (), (), 0, (), (), PSBT, seal=None),  # type: ignore[arg-type]
     ):
         with pytest.raises(TypeError):
             forge()
