@@ -16,7 +16,7 @@ from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.bitcoin.sighash import sighash_type_named
 from wormsig.errors import UsageError
 from wormsig.psbt import model, updater
-from wormsig.review.claims import OUT_DERIVATION, KeyIndex
+from wormsig.review.claims import OUTPUT, KeyIndex
 from wormsig.review.context import FeeLimit, ReviewContext
 from wormsig.wallet.derive import Deriver
 
@@ -190,10 +190,11 @@ def _reused(psbt: Psbt, wallet: Wallet, seen: Mapping[int, int]) -> list[bytes]:
     """The wallet's own scripts that the PSBT pays at places that were used already, by the places that it names."""
     if not seen:
         return []
-    keys, deriver = KeyIndex(wallet), Deriver(wallet)
+    deriver = Deriver(wallet)
+    keys = KeyIndex(deriver)
     found: list[bytes] = []
     for fields, output in zip(psbt.outputs, psbt.tx.outputs, strict=True):
-        for branch, index in keys.places(fields, OUT_DERIVATION):
+        for branch, index in keys.places(fields, OUTPUT):
             used = index <= seen.get(branch, -1) and len(found) < _ASKED
             if used and deriver.script(branch, index).script_pubkey == output.script:
                 found.append(output.script)

@@ -17,7 +17,7 @@ from wormsig.bitcoin.network import address_of
 from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.errors import StorageError, WormsigError
 from wormsig.psbt import codec, model
-from wormsig.review.claims import IN_DERIVATION, OUT_DERIVATION, KeyIndex
+from wormsig.review.claims import INPUT, OUTPUT, KeyIndex
 from wormsig.review.context import SignedBefore
 from wormsig.wallet.derive import Deriver
 from wormsig.wallet.model import BRANCHES
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from wormsig.journal.store import CeremonyRow, Record
     from wormsig.psbt.model import Fields, Psbt
     from wormsig.review.approve import Approved
-    from wormsig.review.claims import Place
+    from wormsig.review.claims import Kind, Place
     from wormsig.wallet.model import Wallet
 
 SIGNED_FILES = "signed.sqlite3"
@@ -286,12 +286,12 @@ class _Own:
     """What of the past is a wallet's, proven by derivation at the places that the PSBTs name."""
 
     def __init__(self, wallet: Wallet) -> None:
-        self._keys = KeyIndex(wallet)
         self._deriver = Deriver(wallet)
+        self._keys = KeyIndex(self._deriver)
 
-    def has(self, script: bytes, fields: Fields, derivation: int) -> bool:
+    def has(self, script: bytes, fields: Fields, kind: Kind) -> bool:
         """Whether a script is the wallet's at a place that its map names."""
-        return any(self._is_at(place, script) for place in self._keys.places(fields, derivation))
+        return any(self._is_at(place, script) for place in self._keys.places(fields, kind))
 
     def _is_at(self, place: Place, script: bytes) -> bool:
         return place[0] in BRANCHES and self._deriver.script(*place).script_pubkey == script
@@ -311,17 +311,17 @@ class _Own:
 
     def _claimed(self, psbt: Psbt) -> Iterator[tuple[Place, bytes]]:
         for index, output in enumerate(psbt.tx.outputs):
-            for place in self._keys.places(psbt.outputs[index], OUT_DERIVATION):
+            for place in self._keys.places(psbt.outputs[index], OUTPUT):
                 yield place, output.script
         for index, coin in enumerate(_coins(psbt)):
             if coin is not None:
-                for place in self._keys.places(psbt.inputs[index], IN_DERIVATION):
+                for place in self._keys.places(psbt.inputs[index], INPUT):
                     yield place, coin.script
 
     def spends(self, psbt: Psbt) -> bool:
         """Whether a transaction spends one of the wallet's coins."""
         return any(
-            coin is not None and self.has(coin.script, psbt.inputs[index], IN_DERIVATION)
+            coin is not None and self.has(coin.script, psbt.inputs[index], INPUT)
             for index, coin in enumerate(_coins(psbt))
         )
 
@@ -346,6 +346,6 @@ def _signed_before(entry: Entry, spent: frozenset[OutPoint], own: _Own | None) -
         (output.script, output.sats)
         for index, output in enumerate(outputs)
         if classify(output.script) is not ScriptType.OP_RETURN
-        and (own is None or not own.has(output.script, psbt.outputs[index], OUT_DERIVATION))
+        and (own is None or not own.has(output.script, psbt.outputs[index], OUTPUT))
     )
     return SignedBefore(psbt.txid, spent, payments, fee, entry.at)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from wormsig.review.words import decimal
 
 if TYPE_CHECKING:
-    from wormsig.review.report import Finding, InputView, OutputView, Report, SignatureView
+    from wormsig.review.report import Finding, InputView, KeyView, MusigView, OutputView, Report, SignatureView
 
 FORMAT = 1
 
@@ -25,6 +25,7 @@ def report_object(report: Report) -> dict[str, Any]:
         "psbt_version": report.psbt_version,
         "txid": report.txid,
         "threshold": report.threshold,
+        "policy": report.policy,
         "signatures": [_signature(view) for view in report.signatures],
         "inputs": [_input(view) for view in report.inputs],
         "outputs": [_output(view) for view in report.outputs],
@@ -67,8 +68,21 @@ def _input(view: InputView) -> dict[str, Any]:
         "mine": view.mine,
         "path": view.path,
         "threshold": view.threshold,
-        "keys": [{"fingerprint": key.fingerprint, "name": key.name, "pubkey": key.pubkey} for key in view.keys],
+        "keys": [_key(key) for key in view.keys],
         "sequence": view.sequence,
+        "musig2": [_musig(group) for group in view.musig],
+    }
+
+
+def _key(view: KeyView) -> dict[str, Any]:
+    return {"fingerprint": view.fingerprint, "name": view.name, "pubkey": view.pubkey}
+
+
+def _musig(view: MusigView) -> dict[str, Any]:
+    participants = zip(view.keys, view.nonces, view.signed, strict=True)
+    return {
+        "leaf": view.leaf,
+        "participants": [{**_key(key), "nonce": nonce, "signed": signed} for key, nonce, signed in participants],
     }
 
 

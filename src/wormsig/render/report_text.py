@@ -13,11 +13,12 @@ from wormsig.render.sanitize import quote, sanitize
 from wormsig.render.timing_text import timing_words
 from wormsig.review import words
 from wormsig.review.report import OutputKind, Severity
+from wormsig.wallet.model import RECEIVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wormsig.review.report import Finding, InputView, OutputView, Report
+    from wormsig.review.report import Finding, InputView, KeyView, MusigView, OutputView, Report
 
 _STYLES = {Severity.ERROR: Style.ERROR, Severity.WARNING: Style.WARNING, Severity.NOTICE: Style.NOTICE}
 _SHOWN_ALIKE = 5
@@ -52,7 +53,7 @@ def review_lines(report: Report, *, title: str | None = None, codes: bool = Fals
 def _header(report: Report, title: str | None) -> Line:
     parts = ["no wallet"] if report.wallet is None else [sanitize(report.wallet, 60)]
     if report.wallet is not None:
-        parts += [f"{report.threshold} of {report.wallet_keys}", str(report.wallet_type)]
+        parts += [report.policy or f"{report.threshold} of {report.wallet_keys}", str(report.wallet_type)]
     parts.append("network not known" if report.network is None else report.network.value)
     left = " · ".join(parts)
     right = "" if title is None else sanitize(title, 40)
@@ -65,7 +66,7 @@ def _row(label: str, sats: int | None, width: int, rest: str = "") -> str:
 
 
 def _spent_lines(report: Report, width: int) -> list[Line]:
-    own = sum(1 for view in report.inputs if view.mine)
+    own = len(report.own_inputs)
     total = len(report.inputs)
     if report.wallet is None:
         return [Line(_row("Spends", report.input_sats, width, f"from {words.count(total, 'coin')}"))]
@@ -82,16 +83,23 @@ def _spent_lines(report: Report, width: int) -> list[Line]:
 
 
 def _output_lines(view: OutputView, width: int) -> list[Line]:
-    label = {OutputKind.PAYMENT: "Pays", OutputKind.CHANGE: "Change", OutputKind.DATA: "Data"}[view.kind]
-    first = _row(label, view.sats, width)
     if view.kind is OutputKind.CHANGE:
-        return [Line(f"{first}back to this wallet, address {view.path}")]
+        if is_receive(view):
+            return [Line(_row("Keeps", view.sats, width, f"to this wallet, receive address {view.path}"))]
+        return [Line(_row("Change", view.sats, width, f"back to this wallet, address {view.path}"))]
+    label = {OutputKind.PAYMENT: "Pays", OutputKind.DATA: "Data"}[view.kind]
+    first = _row(label, view.sats, width)
     if view.kind is OutputKind.DATA:
         return _data_lines(view, first)
     lines = address_lines(view.address, first=first) if view.address else _script_lines(view, first)
     if view.other_wallet is not None:
         lines.append(Line(f"{'':{len(first)}}your wallet {sanitize(view.other_wallet, 60)}"))
     return lines
+
+
+def is_receive(view: OutputView) -> bool:
+    """Whether an output goes to an address of the wallet that is handed out: a payment to oneself, not change."""
+    return view.path is not None and view.path.startswith(f"{RECEIVE}/")
 
 
 def _script_lines(view: OutputView, first: str) -> list[Line]:
@@ -197,21 +205,57 @@ def _input_detail(report: Report, view: InputView, signed: dict[str, bool]) -> l
     policy = f" {view.threshold}-of-{len(view.keys)}" if view.threshold is not None and view.keys else ""
     whose = f" · address {view.path} of the wallet" if view.mine else " · not the wallet's" if report.wallet else ""
     lines = [Line(f"{first}{sats} · {view.script_type}{policy}{whose}"), Line(f"{indent}{view.outpoint}")]
-    for key in view.keys:
-        state = {None: "", True: "  signed, verified", False: "  signature DOES NOT COUNT"}[signed.get(key.pubkey)]
-        who = f"[{key.fingerprint}]" if key.fingerprint else key.pubkey
-        name = f" {sanitize(key.name, 60)}" if key.name is not None else ""
-        claimed = "" if view.mine or key.fingerprint is None else " (as the PSBT says)"
-        lines.append(Line(f"{indent}{who}{name}{claimed}{state}"))
-    others = sorted(signed.keys() - {key.pubkey for key in view.keys})
-    lines += [Line(f"{indent}{pubkey or 'a signature of no known key'}  DOES NOT COUNT") for pubkey in others]
+    groups = () if view.final else view.musig
+    together = {key.pubkey[2:] for group in groups for key in group.keys}
+    lines += [
+        Line(f"{indent}{_key_words(key, view)}{_STATES[signed.get(key.pubkey)]}")
+        for key in view.keys
+        if key.pubkey not in together
+    ]
+    for group in groups:
+        lines += _musig_lines(group, view, indent)
+    shown = {key.pubkey for key in view.keys}
+    for pubkey, valid in sorted(signed.items()):
+        if pubkey not in shown:
+            state = _STATES[True] if valid else "  DOES NOT COUNT"
+            lines.append(Line(f"{indent}{_signer_words(report, view, pubkey)}{state}"))
     lines.append(Line(f"{indent}{_signature_state(view)}, sequence {view.sequence:#010x}"))
+    return lines
+
+
+_STATES = {None: "", True: "  signed, verified", False: "  signature DOES NOT COUNT"}
+
+
+def _key_words(key: KeyView, view: InputView) -> str:
+    who = f"[{key.fingerprint}]" if key.fingerprint else key.pubkey
+    name = f" {sanitize(key.name, 60)}" if key.name is not None else ""
+    claimed = "" if view.mine or key.fingerprint is None else " (as the PSBT says)"
+    return f"{who}{name}{claimed}"
+
+
+def _signer_words(report: Report, view: InputView, pubkey: str) -> str:
+    """A key that signed and is not one of those that can sign alone."""
+    names = [each.name for each in report.signatures if (each.input, each.pubkey) == (view.index, pubkey) and each.name]
+    return sanitize(names[0], 200) if names else pubkey or "a signature of no known key"
+
+
+def _musig_lines(group: MusigView, view: InputView, indent: str) -> list[Line]:
+    """Keys that sign as one, and what each has done for it."""
+    where = "by key" if group.leaf is None else f"leaf {group.leaf[:16]}…"
+    lines = [Line(f"{indent}together (MuSig2, {where}):")]
+    for key, nonce, signed in zip(group.keys, group.nonces, group.signed, strict=True):
+        state = "nonce missing" if not nonce else "nonce given, signature missing"
+        state = "signed, not checked" if signed else state
+        lines.append(Line(f"{indent}  {_key_words(key, view)}  {state}"))
     return lines
 
 
 def _signature_state(view: InputView) -> str:
     if view.final:
         return "final, verified" if view.satisfied else "final, NOT VERIFIED"
+    if view.musig and not view.signed:
+        group = view.musig[0]
+        return f"{sum(group.signed)} of {len(group.keys)} partial signatures"
     needed = "?" if view.threshold is None else str(view.threshold)
     return f"{view.signed} of {needed} signatures"
 
@@ -219,7 +263,9 @@ def _signature_state(view: InputView) -> str:
 def _output_detail(view: OutputView) -> list[Line]:
     first = f"{view.index:>4}  "
     indent = " " * len(first)
-    kind = {OutputKind.CHANGE: f"change, address {view.path} of the wallet"}.get(view.kind, view.kind.value)
+    kind = view.kind.value
+    if view.kind is OutputKind.CHANGE:
+        kind = f"to this wallet, receive address {view.path}" if is_receive(view) else f"change, address {view.path}"
     lines = [Line(f"{first}{words.btc(view.sats)} · {kind} · {view.script_type}")]
     if view.address is not None:
         return lines + address_lines(view.address, first=indent)
@@ -239,7 +285,7 @@ def _transaction_lines(report: Report) -> list[Line]:
         waiting = sum(1 for view in report.inputs if not view.satisfied)
         state = f"{words.count(waiting, 'input')} still without enough signatures"
     return [
-        Line(f"txid      {report.txid}"),
+        Line(f"txid      {report.txid or 'none: the inputs exclude each other'}"),
         Line(f"PSBT      version {report.psbt_version}, sha256 {report.psbt_sha256[:16]}…"),
         Line(f"version   {report.tx_version}, locktime {report.locktime}, {size}"),
         Line(f"state     {state}"),

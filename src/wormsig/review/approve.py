@@ -64,7 +64,7 @@ class Approved:
 
 
 def require_supported(report: Report) -> None:
-    """Refuse a PSBT whose inputs this version can neither sign nor check.
+    """Refuse a PSBT whose inputs this version cannot sign.
 
     Raises:
         NotSupportedError: Such inputs stand in the way: nothing else in the PSBT is the wallet's.
@@ -72,10 +72,9 @@ def require_supported(report: Report) -> None:
     if report.unsupported:
         where = ", ".join(map(str, report.unsupported[:5]))
         more = ", …" if len(report.unsupported) > 5 else ""
-        kinds = sorted({report.inputs[index].script_type for index in report.unsupported})
         raise NotSupportedError(
-            f"input {where}{more}: script type {' and '.join(kinds)} is not supported yet",
-            hint="wsh, sh(wsh) and sh with multi or sortedmulti are",
+            f"input {where}{more}: MuSig2 can be shown, but not signed or checked yet",
+            hint="`wormsig inspect` shows who has signed; Bitcoin Core can sign, combine and finalize it",
         )
 
 

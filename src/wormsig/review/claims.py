@@ -1,7 +1,8 @@
 """What a PSBT claims about keys, read straight off its bytes: hints where to look, never proof.
 
-A key origin's value is a fingerprint and a path (BIP174); those of the wallet's keys begin with bytes that are known
-beforehand, so recognising one is a look-up and no parsing. What follows from a claim is judged elsewhere.
+A key origin's value is a fingerprint and a path (BIP174), behind leaf hashes in taproot (BIP371); those of the wallet's
+keys begin with bytes that are known beforehand, so recognising one is a look-up and no parsing. What follows from a
+claim is judged elsewhere.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.keys import HARDENED
+from wormsig.wallet.model import BRANCHES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from wormsig.wallet.model import Wallet, WalletKey
-
-IN_DERIVATION, IN_TAP_DERIVATION = 0x06, 0x16
-OUT_DERIVATION, OUT_TAP_DERIVATION = 0x02, 0x07
+    from wormsig.wallet.derive import Deriver, WalletScript
+    from wormsig.wallet.model import WalletKey
 
 Place = tuple[int, int]
 """Branch and index."""
@@ -29,7 +29,22 @@ MAX_PLACES = 2
 _MAX_STEPS = 4
 """Unhardened steps below an account key that are followed to recognise a key of ours at an odd place."""
 
-_PLACE = struct.Struct("<II")
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Key types of the fields that hold key origins in one kind of map.
+
+    Args:
+        ecdsa: Of BIP32 derivations.
+        taproot: Of taproot BIP32 derivations.
+    """
+
+    ecdsa: int
+    taproot: int
+
+
+INPUT = Kind(0x06, 0x16)
+OUTPUT = Kind(0x02, 0x07)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,65 +60,96 @@ class Claim:
     origin: bytes
 
 
-def claims(fields: Mapping[bytes, bytes], derivation: int, tap_derivation: int) -> Iterator[Claim]:
-    """The key origins in an input's or output's map.
+def xonly(pubkey: bytes) -> bytes:
+    """The x coordinate alone, 32 bytes: what a key is compared by, whichever form a script wants it in."""
+    return pubkey if len(pubkey) == 32 else pubkey[1:33]
 
-    Args:
-        fields: The map.
-        derivation: Key type of BIP32 derivations in such a map.
-        tap_derivation: Key type of taproot BIP32 derivations (BIP371) in such a map.
-    """
+
+def tap_origin(value: bytes) -> bytes:
+    """The key origin in the value of a taproot derivation, behind its leaf hashes; empty when there is none."""
+    return value[1 + 32 * value[0] :] if value and value[0] < 0xFD else b""
+
+
+def claims(fields: Mapping[bytes, bytes], kind: Kind) -> Iterator[Claim]:
+    """The key origins in an input's or output's map."""
     for key, value in fields.items():
-        if key[0] == derivation:
+        if key[0] == kind.ecdsa:
             yield Claim(key[1:], value)
-        elif key[0] == tap_derivation and value and value[0] < 0xFD:
-            yield Claim(key[1:], value[1 + 32 * value[0] :])
+        elif key[0] == kind.taproot:
+            origin = tap_origin(value)
+            if origin:
+                yield Claim(key[1:], origin)
 
 
 class KeyIndex:
-    """A wallet's keys, found by the bytes that key origins begin with."""
+    """A wallet's keys, found by the bytes that key origins begin with.
 
-    __slots__ = ("by_fingerprint", "by_prefix", "prefixes", "wallet")
+    Args:
+        deriver: The wallet's.
 
-    def __init__(self, wallet: Wallet) -> None:
-        self.wallet = wallet
-        self.prefixes = tuple(key.origin.encode() for key in wallet.keys)
-        self.by_prefix = dict(zip(self.prefixes, wallet.keys, strict=True))
+    Attributes:
+        wallet: The wallet.
+        by_origin: Key origin of an account key -> the key.
+        by_fingerprint: Master fingerprint -> its first key.
+    """
+
+    __slots__ = ("_branches", "_expected", "by_fingerprint", "by_origin", "wallet")
+
+    def __init__(self, deriver: Deriver) -> None:
+        self.wallet = deriver.wallet
+        self.by_origin = {key.origin.encode(): key for key in self.wallet.keys}
         self.by_fingerprint: dict[bytes, WalletKey] = {}
-        for key in wallet.keys:
+        for key in self.wallet.keys:
             self.by_fingerprint.setdefault(key.fingerprint, key)
+        self._branches: dict[bytes, int] = {}
+        self._expected: dict[int, tuple[bytes, ...]] = {}
+        for branch in BRANCHES:
+            signers = deriver.script(branch, 0).signers
+            self._branches |= {origin.encode(): branch for origin in signers.children}
+            self._expected[branch] = tuple(origin.encode() for origin in signers.origins)
 
     def place(self, origin: bytes) -> Place | None:
-        """Branch and index when the origin is one of the wallet's keys and two unhardened steps, else None."""
-        if origin[:-8] not in self.by_prefix:
+        """Branch and index when the origin is that of a key of the wallet's scripts, else None."""
+        branch = self._branches.get(origin[:-4])
+        if branch is None:
             return None
-        branch, index = _PLACE.unpack_from(origin, len(origin) - 8)
-        return (branch, index) if branch < HARDENED and index < HARDENED else None
+        index = int.from_bytes(origin[-4:], "little")
+        return (branch, index) if index < HARDENED else None
 
-    def places(self, fields: Mapping[bytes, bytes], derivation: int) -> list[Place]:
+    def places(self, fields: Mapping[bytes, bytes], kind: Kind) -> list[Place]:
         """The first few different places that a map's key origins name."""
         found: list[Place] = []
         for key, value in fields.items():
-            if key[0] == derivation:
+            if key[0] == kind.ecdsa:
                 place = self.place(value)
-                if place is not None and place not in found:
-                    found.append(place)
-                    if len(found) == MAX_PLACES:
-                        break
+            elif key[0] == kind.taproot:
+                place = self.place(tap_origin(value))
+            else:
+                continue
+            if place is not None and place not in found:
+                found.append(place)
+                if len(found) == MAX_PLACES:
+                    break
         return found
 
     def key_of(self, origin: bytes) -> WalletKey | None:
         """The wallet's key that an origin names: by the longest agreeing path, else by fingerprint alone."""
         for cut in range(len(origin), 3, -4):
-            key = self.by_prefix.get(origin[:cut])
+            key = self.by_origin.get(origin[:cut])
             if key is not None:
                 return key
         return self.by_fingerprint.get(origin[:4])
 
+    def expected(self, script: WalletScript) -> Iterator[tuple[bytes, bytes]]:
+        """The public keys of one of the wallet's ECDSA scripts, and their key origins as BIP174 encodes them."""
+        index = script.index.to_bytes(4, "little")
+        for pubkey, prefix in zip(script.pubkeys, self._expected[script.branch], strict=True):
+            yield pubkey, prefix + index
+
     def steps_below(self, origin: bytes) -> tuple[WalletKey, tuple[int, ...]] | None:
         """A wallet's key and the unhardened steps below it that an origin names, if it names such a place."""
         for cut in range(len(origin) - 4, 3, -4):
-            key = self.by_prefix.get(origin[:cut])
+            key = self.by_origin.get(origin[:cut])
             if key is not None:
                 steps = struct.unpack(f"<{(len(origin) - cut) // 4}I", origin[cut:])
                 return (key, steps) if len(steps) <= _MAX_STEPS and max(steps) < HARDENED else None
@@ -115,5 +161,4 @@ class KeyIndex:
         if below is None:
             return None
         key, steps = below
-        derived = key.xpub.derive(steps).pubkey
-        return key if claim.pubkey in {derived, derived[1:]} else None
+        return key if xonly(key.xpub.derive(steps).pubkey) == xonly(claim.pubkey) else None

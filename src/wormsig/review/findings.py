@@ -170,6 +170,11 @@ class Code(enum.StrEnum):
         "A locktime is set but every sequence is final, so nothing enforces it.",
     )
     LOCKTIME_UNCHECKED = "C8-locktime-unchecked", _N, "A locktime that cannot be compared: no node was asked."
+    LOCKTIME_CONFLICT = (
+        "C8-locktime-conflict",
+        _E,
+        "The inputs of a version 2 PSBT require locktimes that exclude each other: there is no transaction.",
+    )
     RELATIVE_DELAY = "C8-relative-delay", _W, "A sequence delays the transaction by more than 6 blocks or 2 hours."
 
     # --- whose inputs, whose keys
@@ -249,6 +254,13 @@ class Code(enum.StrEnum):
         "C23-our-key-in-foreign-input",
         _E,
         "An input that is not the wallet's names a key of ours: it may be a private coin.",
+    )
+
+    # --- what may still change
+    STILL_MODIFIABLE = (
+        "C20-still-modifiable",
+        _W,
+        "A version 2 PSBT says that inputs or outputs may still be added: it is not finished.",
     )
 
     # --- history

@@ -6,16 +6,16 @@ in `signatures`.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
-from wormsig.bitcoin.keys import KeyOrigin, format_path
+from wormsig.bitcoin.keys import format_path
 from wormsig.bitcoin.sighash import SIGHASH_SINGLE, sighash_name
-from wormsig.errors import InputError
-from wormsig.psbt.model import BIP32_DERIVATION, REDEEM_SCRIPT, SIGHASH_TYPE, WITNESS_SCRIPT
-from wormsig.review.claims import IN_DERIVATION, IN_TAP_DERIVATION, claims
+from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, REDEEM_SCRIPT, SIGHASH_TYPE, WITNESS_SCRIPT
+from wormsig.review.claims import INPUT, claims
 from wormsig.review.findings import Code
+from wormsig.review.origins import label, origin_text, stray_claims, wrong_origins
 from wormsig.review.report import Finding
+from wormsig.review.taproot import TAPROOT_FIELDS, has_key_path, own_taproot_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from wormsig.review.context import ReviewContext
     from wormsig.review.subject import Subject
     from wormsig.wallet.derive import WalletScript
-    from wormsig.wallet.model import WalletKey
 
-_PLACE = struct.Struct("<II")
-_DERIVATION_KEY = bytes((BIP32_DERIVATION,))
 _NAMED = 5
 
 
@@ -41,14 +38,16 @@ def input_findings(subject: Subject, allowed_sighash: Collection[int]) -> list[F
     """
     found = _duplicates(subject)
     foreign: list[int] = []
+    key_path = subject.keys is not None and has_key_path(subject.keys.wallet)
     for index, fields in enumerate(subject.psbt.inputs):
         own = subject.owned.inputs.get(index)
         sighash = fields.get(SIGHASH_TYPE)
         if sighash is not None:
             found += _sighash_findings(subject, index, int.from_bytes(sighash, "little"), allowed_sighash)
         if own is not None:
-            found += _own_script_findings(index, fields, own)
-            found += _origin_findings(subject, index, fields, own)
+            found += _own_script_findings(index, fields, own, key_path=key_path)
+            if subject.keys is not None:
+                found += _origin_findings(subject.keys, index, fields, own)
             continue
         foreign.append(index)
         mismatch = subject.shown.input(index).mismatch
@@ -119,14 +118,16 @@ def effective_sighash(context: ReviewContext) -> frozenset[int]:
 
 
 def _mismatch(index: int, field: str) -> Finding:
-    message = f"the {field} of input {index} does not hash to the script that it spends"
+    verb = "do" if field == TAPROOT_FIELDS else "does"
+    message = f"the {field} of input {index} {verb} not hash to the script that it spends"
     return Finding(Code.SCRIPT_MISMATCH, f"input {index}", message)
 
 
-def _own_script_findings(index: int, fields: Fields, own: WalletScript) -> list[Finding]:
+def _own_script_findings(index: int, fields: Fields, own: WalletScript, *, key_path: bool) -> list[Finding]:
     """The wallet knows its own scripts: the PSBT's must be the same."""
     found: list[Finding] = []
     missing: list[str] = []
+    final = FINAL_SCRIPTSIG in fields or FINAL_SCRIPTWITNESS in fields
     for key, name, expected in (
         (REDEEM_SCRIPT, "redeemScript", own.redeem),
         (WITNESS_SCRIPT, "witnessScript", own.witness),
@@ -136,50 +137,34 @@ def _own_script_findings(index: int, fields: Fields, own: WalletScript) -> list[
             continue
         if given is not None:
             found.append(_mismatch(index, name))
-        elif b"\x07" not in fields and b"\x08" not in fields:
+        elif not final:
             missing.append(name)
+    if own.taproot is not None:
+        wrong, lacking = own_taproot_problems(own.taproot, fields, key_path=key_path)
+        found += [_mismatch(index, name) for name in wrong]
+        missing += [] if final else lacking
     if missing:
         message = f"input {index} comes without its {' and '.join(missing)}"
         found.append(Finding(Code.SCRIPT_MISSING, f"input {index}", message))
     return found
 
 
-def _origin_findings(subject: Subject, index: int, fields: Fields, own: WalletScript) -> list[Finding]:
+def _origin_findings(keys: KeyIndex, index: int, fields: Fields, own: WalletScript) -> list[Finding]:
     """Compare an own input's key origins with the wallet's."""
-    keys = subject.keys
-    assert keys is not None  # noqa: S101  an own input is proven by a wallet
-    place = _PLACE.pack(own.branch, own.index)
-    known = 0
-    wrong: list[tuple[WalletKey, bytes]] = []
-    for pubkey, prefix, key in zip(own.origins, keys.prefixes, keys.wallet.keys, strict=True):
-        origin = fields.get(_DERIVATION_KEY + pubkey)
-        if origin is None:
-            continue
-        known += 1
-        if origin != prefix + place:
-            wrong.append((key, origin))
+    wrong, strays = wrong_origins(keys, own, fields, INPUT)
+    if not wrong and not strays:
+        return []
     where = f"input {index}"
     found = [
         Finding(
             Code.WRONG_KEY_ORIGIN,
             where,
-            f"{where} puts {label(key)} at another place than the wallet does",
-            details=(f"it says {origin_text(origin)}, the wallet says {key.origin}/{own.path}",),
+            f"{where} puts {each.who} at another place than the wallet does",
+            details=(f"it says {each.stated}, the wallet says {each.expected}",),
         )
-        for key, origin in wrong
+        for each in wrong
     ]
-    if known != sum(1 for key in fields if key[0] == BIP32_DERIVATION):
-        found += _stray_key_findings(keys, where, fields, own)
-    return found
-
-
-def _stray_key_findings(keys: KeyIndex, where: str, fields: Fields, own: WalletScript) -> list[Finding]:
-    """Key origins under our fingerprints for public keys that are not in the script."""
-    found: list[Finding] = []
-    for claim in claims(fields, IN_DERIVATION, IN_TAP_DERIVATION):
-        key = keys.by_fingerprint.get(claim.origin[:4])
-        if key is None or claim.pubkey in own.origins:
-            continue
+    for key, claim in stray_claims(keys, own, fields, INPUT) if strays else ():
         message = f"{where} names a key of {label(key)} that is not in the wallet's script"
         details = (f"{claim.pubkey.hex()} at {origin_text(claim.origin)}",)
         found.append(Finding(Code.WRONG_KEY_ORIGIN, where, message, details=details))
@@ -207,7 +192,7 @@ def _foreign_input_findings(subject: Subject, keys: KeyIndex, index: int) -> lis
     where = f"input {index}"
     found: list[Finding] = []
     named: dict[str, str] = {}
-    for claim in claims(subject.psbt.inputs[index], IN_DERIVATION, IN_TAP_DERIVATION):
+    for claim in claims(subject.psbt.inputs[index], INPUT):
         key = keys.by_fingerprint.get(claim.origin[:4])
         if key is None:
             continue
@@ -217,7 +202,7 @@ def _foreign_input_findings(subject: Subject, keys: KeyIndex, index: int) -> lis
             message = f"{where} puts {label(below[0])} at {format_path(below[1])}, where the wallet has another script"
             found.append(Finding(Code.KEY_OUT_OF_PLACE, where, message))
     for pubkey in subject.shown.input(index).pubkeys:
-        ours = subject.owned.our_keys.get(pubkey)
+        ours = subject.owned.ours(pubkey)
         if ours is not None:
             named.setdefault(label(ours.key), f"{ours.key.origin}/{ours.script.path}")
     if named:
@@ -225,17 +210,3 @@ def _foreign_input_findings(subject: Subject, keys: KeyIndex, index: int) -> lis
         details = tuple(f"{who} at {origin}" for who, origin in named.items())
         found.append(Finding(Code.OUR_KEY_IN_FOREIGN_INPUT, where, message, details=details))
     return found
-
-
-def label(key: WalletKey) -> str:
-    """A wallet's key in a sentence: `carol's key [9a6a2580]`, or without a name `key [9a6a2580]`."""
-    owner = f"{key.name}'s key" if key.name is not None else "key"
-    return f"{owner} [{key.fingerprint.hex()}]"
-
-
-def origin_text(origin: bytes) -> str:
-    """A key origin's bytes as people write it."""
-    try:
-        return str(KeyOrigin.decode(origin))
-    except InputError:
-        return origin.hex()

@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.psbt.fields import BY_TYPE, Map, field_name
 from wormsig.psbt.model import GLOBAL_XPUB
-from wormsig.review.claims import (
-    IN_DERIVATION,
-    IN_TAP_DERIVATION,
-    OUT_DERIVATION,
-    OUT_TAP_DERIVATION,
-    claims,
-)
+from wormsig.psbt.modifiable import Modifiable, modifiable
+from wormsig.review.claims import INPUT, OUTPUT, claims, tap_origin
 from wormsig.review.findings import Code
-from wormsig.review.inputs import label, origin_text
+from wormsig.review.origins import label, origin_text
 from wormsig.review.report import Finding
 
 if TYPE_CHECKING:
@@ -62,6 +57,26 @@ def unknown_field_findings(psbt: Psbt) -> list[Finding]:
     return found
 
 
+# --- C20
+
+
+def modifiable_findings(psbt: Psbt) -> list[Finding]:
+    """A version 2 PSBT to which inputs or outputs may still be added (BIP370): what is reviewed could grow.
+
+    A signature of type ALL covers what is here and no more, so nothing is lost by it; but whoever made the PSBT says
+    that it is not finished, and whatever is added makes the signatures void.
+    """
+    flags = modifiable(psbt)
+    open_maps = [
+        name for flag, name in ((Modifiable.INPUTS, "inputs"), (Modifiable.OUTPUTS, "outputs")) if flags & flag
+    ]
+    if not open_maps:
+        return []
+    message = f"{' and '.join(open_maps)} may still be added: whoever made this PSBT says that it is not finished"
+    hint = "ask for the finished one; a signature covers what is shown here, and an addition makes it void"
+    return [Finding(Code.STILL_MODIFIABLE, "global map", message, hint)]
+
+
 # --- C11
 
 
@@ -85,18 +100,21 @@ def network_findings(psbt: Psbt, wallet: Wallet, keys: KeyIndex, context: Review
 
 def _origins(psbt: Psbt, keys: KeyIndex) -> Iterator[tuple[str, bytes]]:
     """The wallet's own key origins, and the PSBT's that are not simply those."""
-    for origin in keys.prefixes:
+    for origin in keys.by_origin:
         yield "the wallet", origin
-    prefixes = keys.by_prefix
+    own = keys.by_origin
     for index, fields in enumerate(psbt.inputs):
         for key, value in fields.items():
-            if key[0] == IN_DERIVATION and value[:-8] not in prefixes:
-                yield f"input {index}", value
-            elif key[0] == IN_TAP_DERIVATION:
-                for claim in claims({key: value}, IN_DERIVATION, IN_TAP_DERIVATION):
-                    yield f"input {index}", claim.origin
+            if key[0] == INPUT.ecdsa:
+                origin = value
+            elif key[0] == INPUT.taproot:
+                origin = tap_origin(value)
+            else:
+                continue
+            if origin[:-8] not in own:
+                yield f"input {index}", origin
     for index, fields in enumerate(psbt.outputs):
-        for claim in claims(fields, OUT_DERIVATION, OUT_TAP_DERIVATION):
+        for claim in claims(fields, OUTPUT):
             yield f"output {index}", claim.origin
 
 

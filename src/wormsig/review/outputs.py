@@ -5,16 +5,15 @@ Rows C2, C3, C4, C7 (scripts of outputs), C13 (no outputs, zero amounts), C14, C
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.script import ScriptType, classify, script_asm, witness_program
 from wormsig.bitcoin.tx import write_compact
-from wormsig.psbt.model import OUT_BIP32_DERIVATION
-from wormsig.review.claims import OUT_DERIVATION, OUT_TAP_DERIVATION, claims
+from wormsig.review.claims import OUTPUT, claims, xonly
 from wormsig.review.findings import Code
-from wormsig.review.inputs import label, origin_text
+from wormsig.review.origins import label, wrong_origins
 from wormsig.review.report import Finding
+from wormsig.review.taproot import TAPROOT_FIELDS, pays_alone
 from wormsig.review.words import amount
 
 if TYPE_CHECKING:
@@ -26,13 +25,10 @@ if TYPE_CHECKING:
     from wormsig.wallet.derive import WalletScript
     from wormsig.wallet.model import WalletKey
 
-_PLACE = struct.Struct("<II")
-_DERIVATION_KEY = bytes((OUT_BIP32_DERIVATION,))
-
 _DUST_RELAY_RATE = 3
 """sat/vB, bitcoind's default for dust."""
 
-_SINGLE_KEY = frozenset({"wpkh", "sh-wpkh", "pkh", "tr"})
+_SINGLE_KEY = frozenset({"wpkh", "sh-wpkh", "pkh"})
 
 
 def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[Finding]:
@@ -100,7 +96,8 @@ def _script_findings(subject: Subject, index: int) -> list[Finding]:
         found.append(Finding(Code.NONSTANDARD_SCRIPT, where, message, details=(script_asm(script),)))
     mismatch = subject.shown.output(index).mismatch
     if mismatch is not None:
-        message = f"the {mismatch} of {where} does not hash to the script that it pays"
+        verb = "do" if mismatch == TAPROOT_FIELDS else "does"
+        message = f"the {mismatch} of {where} {verb} not hash to the script that it pays"
         found.append(Finding(Code.OUTPUT_SCRIPT_MISMATCH, where, message))
     return found
 
@@ -114,15 +111,12 @@ def _change_findings(subject: Subject, index: int, own: WalletScript, *, reused:
     if reused or own.script_pubkey in context.used_scripts:
         what = "that this transaction spends from" if reused else "that was paid before"
         found.append(Finding(Code.ADDRESS_REUSE, where, f"{where} goes back to address {own.path}, {what}"))
-    keys, place = subject.keys, _PLACE.pack(own.branch, own.index)
-    assert keys is not None  # noqa: S101  change is proven by a wallet
-    fields = subject.psbt.outputs[index]
-    for pubkey, prefix, key in zip(own.origins, keys.prefixes, keys.wallet.keys, strict=True):
-        origin = fields.get(_DERIVATION_KEY + pubkey)
-        if origin is not None and origin != prefix + place:
-            message = f"{where} is change, but puts {label(key)} at another place than the wallet does"
-            details = (f"it says {origin_text(origin)}, the wallet says {key.origin}/{own.path}",)
-            found.append(Finding(Code.WRONG_CHANGE_ORIGIN, where, message, details=details))
+    if subject.keys is None:
+        return found
+    for each in wrong_origins(subject.keys, own, subject.psbt.outputs[index], OUTPUT)[0]:
+        message = f"{where} is change, but puts {each.who} at another place than the wallet does"
+        details = (f"it says {each.stated}, the wallet says {each.expected}",)
+        found.append(Finding(Code.WRONG_CHANGE_ORIGIN, where, message, details=details))
     return found
 
 
@@ -147,18 +141,21 @@ def _gap_findings(subject: Subject, where: str, own: WalletScript) -> list[Findi
 
 def _look_alike_change(subject: Subject, keys: KeyIndex, index: int) -> list[Finding]:
     """Judge an output that is not the wallet's by the keys that it names and shows."""
-    fields = subject.psbt.outputs[index]
+    fields, behind = subject.psbt.outputs[index], subject.shown.output(index)
     named: dict[bytes, WalletKey] = {}
     ours: dict[bytes, WalletKey] = {}
-    pubkeys = subject.shown.output(index).pubkeys
-    for claim in claims(fields, OUT_DERIVATION, OUT_TAP_DERIVATION):
+    pubkeys = behind.pubkeys
+    alone = behind.kind in _SINGLE_KEY
+    for claim in claims(fields, OUTPUT):
         key = keys.key_of(claim.origin) if claim.origin[:4] in keys.by_fingerprint else None
         if key is None:
             continue
-        named[keys.prefixes[keys.wallet.keys.index(key)]] = key
+        named[key.origin.encode()] = key
+        if behind.kind == "tr":
+            alone = alone or pays_alone(subject.psbt.tx.outputs[index].script, xonly(claim.pubkey))
         _note_owned(keys, claim, pubkeys, ours)
     for pubkey in pubkeys:
-        known = subject.owned.our_keys.get(pubkey)
+        known = subject.owned.ours(pubkey)
         if known is not None:
             ours[pubkey] = known.key
     where = f"output {index}"
@@ -170,7 +167,7 @@ def _look_alike_change(subject: Subject, keys: KeyIndex, index: int) -> list[Fin
         sats = subject.psbt.tx.outputs[index].sats
         details = (f"it names {who}", f"{amount(sats)} would leave the wallet")
         return [Finding(Code.FAKE_CHANGE, where, message, details=details)]
-    if named and subject.shown.output(index).kind in _SINGLE_KEY:
+    if named and alone:
         return [Finding(Code.COSIGNER_PAYOUT, where, f"{where} pays a single key and says that it is {who}")]
     if named:
         message = f"{where} names {who}, but its script is not the wallet's"
@@ -180,10 +177,11 @@ def _look_alike_change(subject: Subject, keys: KeyIndex, index: int) -> list[Fin
 
 def _note_owned(keys: KeyIndex, claim: Claim, pubkeys: tuple[bytes, ...], ours: dict[bytes, WalletKey]) -> None:
     """A key in the script that really descends from one of the wallet's, at a place that the wallet does not use."""
-    if claim.pubkey in pubkeys and claim.pubkey not in ours:
+    shown = next((pubkey for pubkey in pubkeys if xonly(pubkey) == xonly(claim.pubkey)), None)
+    if shown is not None and shown not in ours:
         owner = keys.owns(claim)
         if owner is not None:
-            ours[claim.pubkey] = owner
+            ours[shown] = owner
 
 
 def _foreign_key_finding(
@@ -192,7 +190,7 @@ def _foreign_key_finding(
     """A script of several keys, some of them the wallet's."""
     where = f"output {index}"
     multisig = subject.shown.output(index).multisig
-    what = f"a {multisig.threshold}-of-{len(multisig.pubkeys)}" if multisig is not None else "a script"
+    what = f"a {multisig[0]}-of-{len(multisig[1])}" if multisig is not None else "a script"
     foreign = [pubkey.hex() for pubkey in pubkeys if pubkey not in ours]
     keys = subject.keys
     assert keys is not None  # noqa: S101  the caller has one

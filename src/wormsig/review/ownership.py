@@ -2,7 +2,7 @@
 
 Key origins in the PSBT choose where to look first, nothing more (row C2). What no hint leads to is searched for in
 the wallet's own branches up to the limit of row C4, once for all scripts together. On the way the keys of scripts
-that only resemble the wallet's are recognised (row C3).
+that only resemble the wallet's are recognised (row C3). Places are derived many at a time: that is most of a review.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.keys import HARDENED
-from wormsig.review.claims import IN_DERIVATION, OUT_DERIVATION
+from wormsig.review.claims import INPUT, OUTPUT, xonly
 from wormsig.wallet.model import BRANCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
     from wormsig.bitcoin.tx import TxOutput
     from wormsig.psbt.model import Psbt
-    from wormsig.review.claims import KeyIndex
+    from wormsig.review.claims import KeyIndex, Place
     from wormsig.review.context import ReviewContext
     from wormsig.wallet.derive import Deriver, WalletScript
     from wormsig.wallet.model import WalletKey
@@ -29,6 +29,12 @@ MAX_WRONG_HINTS = 2000
 
 SEARCH_WINDOW = 5_000
 """Indices per branch that a search goes through at most; those nearest to its limit."""
+
+_BATCH = 1_000
+"""Hinted places derived together."""
+
+_STRIDE = 50
+"""Indices of a search derived together: it may end at the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Ownership:
     Args:
         inputs: Index -> the wallet's script.
         outputs: Index -> the wallet's script.
-        our_keys: Public keys of other scripts' that the wallet derives somewhere.
+        our_keys: X-only public keys of others' scripts that the wallet derives somewhere.
         highest: Highest index per branch that is known to be in use, this PSBT's inputs included.
     """
 
@@ -59,6 +65,10 @@ class Ownership:
     outputs: Mapping[int, WalletScript]
     our_keys: Mapping[bytes, OurKey]
     highest: Mapping[int, int]
+
+    def ours(self, pubkey: bytes) -> OurKey | None:
+        """Whose of the wallet's keys a public key is, in whatever form it stands in a script."""
+        return self.our_keys.get(xonly(pubkey)) if self.our_keys else None
 
     def reference(self, branch: int) -> int:
         """The index from which a gap on a branch is counted; -1 when nothing is known."""
@@ -80,8 +90,9 @@ def prove(
     *,
     deriver: Deriver,
     keys: KeyIndex,
-    visible: Callable[[Item], Collection[bytes]],
+    visible: Callable[[Item], Iterable[bytes]],
     context: ReviewContext,
+    settled: Container[Item] = (),
 ) -> Ownership:
     """Find the wallet's inputs and outputs.
 
@@ -92,55 +103,93 @@ def prove(
         keys: The wallet's.
         visible: The public keys that the PSBT shows of an item's script; asked only where the wallet's is another.
         context: What is known of the indices in use, and the gap limits.
+        settled: Items that need not be looked at.
     """
-    search = _Search(deriver, keys, context)
+    search = _Search(deriver, context)
+    hinted = _Hinted(keys, deriver, search)
     for index, coin in enumerate(coins):
-        if coin is not None:
-            search.look(("input", index), coin.script, psbt.inputs[index], IN_DERIVATION)
+        if coin is not None and ("input", index) not in settled:
+            hinted.add(("input", index), coin.script, keys.places(psbt.inputs[index], INPUT))
     for index, output in enumerate(psbt.tx.outputs):
-        search.look(("output", index), output.script, psbt.outputs[index], OUT_DERIVATION)
+        if ("output", index) not in settled:
+            hinted.add(("output", index), output.script, keys.places(psbt.outputs[index], OUTPUT))
+    hinted.flush()
     search.finish(visible)
     inputs = {index: script for (kind, index), script in search.proven.items() if kind == "input"}
     outputs = {index: script for (kind, index), script in search.proven.items() if kind == "output"}
-    return Ownership(inputs, outputs, search.our_keys, search.highest())
+    return Ownership(inputs, outputs, search.our_keys, search.highest)
+
+
+class _Hinted:
+    """The first pass: items with the places that their maps name, derived in batches."""
+
+    def __init__(self, keys: KeyIndex, deriver: Deriver, search: _Search) -> None:
+        self._keys = keys
+        self._deriver = deriver
+        self._search = search
+        self._waiting: list[tuple[Item, bytes, list[Place]]] = []
+        self._named: dict[int, set[int]] = {branch: set() for branch in BRANCHES}
+
+    def add(self, item: Item, script: bytes, places: list[Place]) -> None:
+        """Note an item; it is looked at with the next batch, in its order."""
+        self._waiting.append((item, script, places))
+        for branch, index in places:
+            self._named[branch].add(index)
+        if sum(map(len, self._named.values())) >= min(_BATCH, self._search.patience):
+            self.flush()
+
+    def flush(self) -> None:
+        """Derive what is named so far, and compare."""
+        if self._search.patience > 0:
+            for branch, indices in self._named.items():
+                self._deriver.scripts(branch, sorted(indices))
+        for item, script, places in self._waiting:
+            self._search.look(item, script, places)
+        self._waiting.clear()
+        for indices in self._named.values():
+            indices.clear()
 
 
 class _Search:
-    """One pass over the PSBT's hints, then one over the wallet's own places for whatever is left."""
+    """What is found where a PSBT hints, and then at the wallet's own places for whatever is left."""
 
-    def __init__(self, deriver: Deriver, keys: KeyIndex, context: ReviewContext) -> None:
+    def __init__(self, deriver: Deriver, context: ReviewContext) -> None:
         self.deriver = deriver
-        self.keys = keys
-        self.context = context
         self.proven: dict[Item, WalletScript] = {}
         self.our_keys: dict[bytes, OurKey] = {}
+        self.highest: dict[int, int] = dict(context.highest_seen)
+        self.patience = MAX_WRONG_HINTS
+        self._gap = context.gap.error
         self._others: list[tuple[Item, bytes]] = []
         self._wanted: dict[bytes, list[Item]] = {}
         self._left: set[bytes] = set()
         self._tried: list[WalletScript] = []
 
-    def look(self, item: Item, script: bytes, fields: Mapping[bytes, bytes], derivation: int) -> None:
+    def look(self, item: Item, script: bytes, places: list[Place]) -> None:
         """Try the places that a map hints at; keep the script for the search when none of them has it."""
-        hints = self.keys.places(fields, derivation) if len(self._tried) < MAX_WRONG_HINTS else ()
-        for place in hints:
-            if place[0] not in BRANCHES:
-                continue
+        for place in places:
+            if self.patience <= 0:
+                break
             candidate = self.deriver.script(*place)
             if candidate.script_pubkey == script:
-                self.proven[item] = candidate
+                self._prove(item, candidate)
                 return
             self._tried.append(candidate)
-            if len(self._tried) >= MAX_WRONG_HINTS:
-                break
+            self.patience -= 1
         self._others.append((item, script))
 
-    def finish(self, visible: Callable[[Item], Collection[bytes]]) -> None:
+    def _prove(self, item: Item, script: WalletScript) -> None:
+        self.proven[item] = script
+        if item[0] == "input" and script.index > self.highest.get(script.branch, -1):
+            self.highest[script.branch] = script.index
+
+    def finish(self, visible: Callable[[Item], Iterable[bytes]]) -> None:
         """Search the wallet's branches for what no hint led to.
 
         Args:
             visible: The public keys that the PSBT shows of an item's script.
         """
-        shown = {item: frozenset(visible(item)) for item, _ in self._others}
+        shown = {item: frozenset(map(xonly, visible(item))) for item, _ in self._others}
         self._left = set().union(*shown.values())
         for candidate in self._tried:
             self._recognise(candidate)
@@ -148,49 +197,40 @@ class _Search:
         tried = {candidate.script_pubkey: candidate for candidate in self._tried}
         for item, script in self._others:
             if script in tried:
-                self.proven[item] = tried[script]
+                self._prove(item, tried[script])
                 continue
             if shown[item] & self.our_keys.keys():
                 continue  # a key of ours from a place where the wallet has another script: it is not the wallet's
             self._left |= shown[item]
-            if _same_form(script, self.deriver.wallet.script_type):
+            if self.deriver.may_own(script):
                 self._wanted.setdefault(script, []).append(item)
-        limit = self._limit()
-        index = max(0, limit - SEARCH_WINDOW)
-        while index < limit and (self._wanted or self._left):
-            for branch in BRANCHES:
-                candidate = self.deriver.script(branch, index)
-                found = self._wanted.pop(candidate.script_pubkey, None)
-                if found:
-                    self.proven |= dict.fromkeys(found, candidate)
-                    limit = self._limit()
-                self._recognise(candidate)
-            index += 1
+        self._go_through()
 
-    def highest(self) -> dict[int, int]:
-        """The context's highest indices, raised by this PSBT's proven inputs."""
-        highest = dict(self.context.highest_seen)
-        for (kind, _), script in self.proven.items():
-            if kind == "input":
-                highest[script.branch] = max(script.index, highest.get(script.branch, -1))
-        return highest
+    def _go_through(self) -> None:
+        """Both branches, nearest index first, until everything is found or the limit is reached, which may grow."""
+        index = max(0, self._limit() - SEARCH_WINDOW)
+        while index < (limit := self._limit()) and (self._wanted or self._left):
+            following = min(limit, index + _STRIDE)
+            for candidate in self._derived(range(index, following)):
+                found = self._wanted.pop(candidate.script_pubkey, ())
+                for item in found:
+                    self._prove(item, candidate)
+                self._recognise(candidate)
+            index = following
+
+    def _derived(self, indices: Collection[int]) -> list[WalletScript]:
+        both = [self.deriver.scripts(branch, indices) for branch in BRANCHES]
+        return [script for pair in zip(*both, strict=True) for script in pair]
 
     def _limit(self) -> int:
-        return min(HARDENED, max(self.highest().values(), default=-1) + self.context.gap.error + 1)
+        return min(HARDENED, max(self.highest.values(), default=-1) + self._gap + 1)
 
     def _recognise(self, script: WalletScript) -> None:
         """Note which keys of other scripts are the wallet's at this place."""
         if not self._left:
             return
-        for pubkey in self._left & script.origins.keys():
-            key = self.keys.key_of(script.origins[pubkey].encode())
-            assert key is not None  # noqa: S101  the deriver made the origin from a key of the wallet
-            self.our_keys[pubkey] = OurKey(key, script)
-            self._left.discard(pubkey)
-
-
-def _same_form(script: bytes, script_type: str) -> bool:
-    """Whether a script can be the wallet's at all, judged by its form."""
-    if script_type == "wsh":
-        return len(script) == 34 and script[:2] == b"\x00\x20"
-    return len(script) == 23 and script[:2] == b"\xa9\x14" and script[22] == 0x87
+        for pubkey, key in zip(script.pubkeys, script.holders, strict=True):
+            x = xonly(pubkey)
+            if x in self._left:
+                self.our_keys[x] = OurKey(key, script)
+                self._left.discard(x)

@@ -23,6 +23,7 @@ __all__ = [
     "Finding",
     "InputView",
     "KeyView",
+    "MusigView",
     "OutputKind",
     "OutputView",
     "Report",
@@ -60,7 +61,7 @@ class KeyView:
     """A key that can sign an input.
 
     Args:
-        pubkey: 33 or 65 bytes as hex.
+        pubkey: 33 or 65 bytes as hex, 32 in taproot.
         fingerprint: Of the master key, hex. The wallet's when the input is the wallet's, else the PSBT's claim.
         name: Our name for the key; only ever from the wallet.
     """
@@ -71,12 +72,29 @@ class KeyView:
 
 
 @dataclass(frozen=True, slots=True)
+class MusigView:
+    """Keys that sign as one (MuSig2, BIP327): what each has done so far, unchecked.
+
+    Args:
+        keys: The participants, in the order of aggregation; 33 bytes each.
+        nonces: Whether each has given a nonce.
+        signed: Whether each has given a partial signature.
+        leaf: Hash of the leaf that it is for, hex; None for the key path.
+    """
+
+    keys: tuple[KeyView, ...]
+    nonces: tuple[bool, ...]
+    signed: tuple[bool, ...]
+    leaf: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SignatureView:
     """A signature that the PSBT carries.
 
     Args:
         input: Index of the input.
-        pubkey: Hex.
+        pubkey: Hex; of a taproot key path the internal key, as far as it is known, else the output key.
         fingerprint: As in `KeyView`.
         name: As in `KeyView`.
         valid: It verified over this transaction for a key of the input's script; only then it counts.
@@ -102,13 +120,14 @@ class InputView:
         script_type: `wsh`, `sh-wsh`, `sh`, `wpkh`, `sh-wpkh`, `pkh`, `tr`, ... or `unknown`.
         mine: The spent script is one that the wallet derives.
         path: `branch/index` when mine, e.g. `0/3`.
-        threshold: Signatures needed; None when the script is not known.
+        threshold: Signatures needed, the fewest where there are several ways; None when the script is not known.
         keys: Who can sign, in script order.
         sequence: 32 bits.
         script: The spent scriptPubKey as hex; empty when it is not known.
         signed: How many distinct keys signed validly.
         final: The input carries final scripts.
         satisfied: Enough valid signatures, or final scripts that verify.
+        musig: Keys that sign as one.
     """
 
     index: int
@@ -124,6 +143,7 @@ class InputView:
     signed: int = 0
     final: bool = False
     satisfied: bool = False
+    musig: tuple[MusigView, ...] = ()
 
 
 class OutputKind(enum.StrEnum):
@@ -175,7 +195,7 @@ class Report:
     Args:
         psbt_sha256: Hash of the exact PSBT that was reviewed, hex.
         psbt_version: 0 or 2.
-        txid: Of the unsigned transaction, display hex.
+        txid: Of the unsigned transaction, display hex; None for a version 2 PSBT of which there is none (C8).
         network: The wallet's, else what the context says.
         wallet: Name of the wallet; None when there was none, and then nothing is mine and nothing change.
         wallet_id: Its id, which `approve` compares.
@@ -198,13 +218,14 @@ class Report:
         tx_version: Of the transaction; relative locktimes need 2.
         replaceable: Signals replacement (BIP125).
         complete: Every input has enough valid signatures or final scripts that verify.
-        unsupported: Inputs of a kind that this version cannot sign or check, where they stand in the way: nothing
+        unsupported: Inputs of a kind that this version cannot sign (MuSig2), where they stand in the way: nothing
             else in the PSBT is the wallet's.
+        policy: What it takes to spend from the wallet, in a few words.
     """
 
     psbt_sha256: str
     psbt_version: int
-    txid: str
+    txid: str | None
     network: Network | None
     wallet: str | None
     wallet_id: str | None
@@ -227,6 +248,7 @@ class Report:
     replaceable: bool
     complete: bool
     unsupported: tuple[int, ...] = ()
+    policy: str | None = None
 
     def _of(self, severity: Severity) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.severity is severity)

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from wormsig.bitcoin.script import parse_multisig
-from wormsig.psbt.model import REDEEM_SCRIPT, WITNESS_SCRIPT, sha256
-from wormsig.psbt.scripts import InputScripts
-from wormsig.psbt.size import estimated_vsize
-from wormsig.review.claims import IN_DERIVATION, OUT_DERIVATION, KeyIndex
+from wormsig.errors import PsbtError
+from wormsig.psbt.model import sha256
+from wormsig.psbt.unsigned import REQUIRED_HEIGHT, REQUIRED_TIME
+from wormsig.review.claims import KeyIndex
 from wormsig.review.coins import find_coins
+from wormsig.review.context import GapLimits, ReviewContext
 from wormsig.review.fees import fee_findings, sum_findings
 from wormsig.review.findings import Code
 from wormsig.review.history import look_alike_findings, repeat_findings, unreadable_findings
 from wormsig.review.inputs import effective_sighash, input_findings
-from wormsig.review.metadata import network_findings, unknown_field_findings, xpub_findings
+from wormsig.review.metadata import modifiable_findings, network_findings, unknown_field_findings, xpub_findings
+from wormsig.review.musig import MUSIG_FIELDS, musig_findings, needs_musig
 from wormsig.review.outputs import output_findings
 from wormsig.review.ownership import NOTHING, prove
 from wormsig.review.report import Finding, OutputKind, Report, Severity
 from wormsig.review.signatures import judge_signatures
+from wormsig.review.sizes import estimated_vsize
 from wormsig.review.subject import ShownScripts, Subject
 from wormsig.review.timing import is_replaceable, timing_findings
 from wormsig.review.views import Labels, input_views, output_views, signature_views
-from wormsig.wallet.derive import Deriver, locate
+from wormsig.wallet.derive import Deriver
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from wormsig.bitcoin.tx import TxOutput
     from wormsig.psbt.model import Psbt
-    from wormsig.review.context import ReviewContext
+    from wormsig.review.ownership import Item
     from wormsig.review.report import InputView, OutputView, SignatureView
     from wormsig.wallet.model import Wallet
 
 OTHER_WALLET_SEARCH = 100
 """Indices per branch in which other wallets of ours are searched for a payment that names no place."""
-
-UNSUPPORTED_TYPES = frozenset({"tr"})
-"""Kinds that are shown, and that this version can neither sign nor check."""
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTICE: 2}
 
@@ -56,26 +55,29 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
     Returns:
         The report. Whatever is wrong with the PSBT is a finding in it, never an exception.
     """
+    if psbt.transaction is None:
+        return _without_transaction(psbt, wallet, context, deriver)
     coins = find_coins(psbt, context)
     allowed = effective_sighash(context)
     signatures = judge_signatures(psbt, allowed)
     subject = _subject(psbt, coins.outputs, wallet, context, deriver)
     labels = Labels(subject)
-    others = tuple((other, Deriver(other)) for other in context.other_wallets) if wallet is not None else ()
-    elsewhere = _outputs_elsewhere(subject, others)
+    elsewhere = _elsewhere(subject)
     inputs = input_views(subject, signatures, labels)
-    outputs = output_views(subject, elsewhere)
+    outputs = output_views(subject, elsewhere.outputs)
     sums = Sums.of(subject, inputs, outputs)
     found = [
         *coins.findings,
         *sum_findings([view.sats for view in inputs], [view.sats for view in outputs]),
         *sums.findings(context),
         *input_findings(subject, allowed),
-        *_inputs_elsewhere(subject, others),
-        *output_findings(subject, elsewhere),
+        *_inputs_elsewhere(elsewhere),
+        *output_findings(subject, elsewhere.outputs),
         *signatures.findings,
+        *musig_findings(psbt),
         *timing_findings(psbt.tx, context),
         *_wallet_findings(subject),
+        *modifiable_findings(psbt),
         *unknown_field_findings(psbt),
         *_history(subject, outputs, sums),
     ]
@@ -93,9 +95,9 @@ def _subject(
     scripts = ShownScripts(psbt, coins)
     if wallet is None:
         return Subject(psbt, coins, None, NOTHING, scripts, context.network, context)
-    keys = KeyIndex(wallet)
     if deriver is None or deriver.wallet is not wallet:
         deriver = Deriver(wallet)
+    keys = KeyIndex(deriver)
     owned = prove(psbt, coins, deriver=deriver, keys=keys, visible=scripts.pubkeys, context=context)
     return Subject(psbt, coins, keys, owned, scripts, wallet.network, context)
 
@@ -125,7 +127,7 @@ class Sums:
         own = _total([view.sats for view in inputs if view.mine]) if subject.has_wallet else total
         change = sum(view.sats for view in outputs if view.kind is OutputKind.CHANGE)
         fee = None if total is None or not inputs else total - sum(view.sats for view in outputs)
-        return cls(total, own, change, fee, estimated_vsize(subject.psbt, _known_scripts(subject)))
+        return cls(total, own, change, fee, estimated_vsize(subject))
 
     @property
     def fee_rate(self) -> Fraction | None:
@@ -139,53 +141,58 @@ class Sums:
         return fee_findings(self.fee, self.own or self.inputs, self.fee_rate, context)
 
 
-def _known_scripts(subject: Subject) -> dict[int, InputScripts]:
-    """The wallet's scripts of its inputs that come without them."""
-    known: dict[int, InputScripts] = {}
-    for index, own in subject.owned.inputs.items():
-        fields, coin = subject.psbt.inputs[index], subject.coins[index]
-        if coin is None or (own.redeem == fields.get(REDEEM_SCRIPT) and own.witness == fields.get(WITNESS_SCRIPT)):
-            continue
-        inner = own.witness or own.redeem or b""
-        kind = subject.shown.input(index).kind if subject.keys is None else subject.keys.wallet.script_type
-        known[index] = InputScripts(coin, kind, own.redeem, own.witness, parse_multisig(inner), inner)
-    return known
-
-
 def _total(amounts: Sequence[int | None]) -> int | None:
     known = [sats for sats in amounts if sats is not None]
     return sum(known) if len(known) == len(amounts) else None
 
 
-Others = tuple[tuple["Wallet", Deriver], ...]
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What belongs to other wallets of ours.
+
+    Args:
+        inputs: Index -> the wallet's name.
+        outputs: Index -> the wallet's name.
+    """
+
+    inputs: Mapping[int, str]
+    outputs: Mapping[int, str]
 
 
-def _outputs_elsewhere(subject: Subject, others: Others) -> dict[int, str]:
-    """Outputs that another wallet of ours derives, with its name."""
-    found: dict[int, str] = {}
-    for wallet, deriver in others:
-        keys = KeyIndex(wallet)
-        for index, output in enumerate(subject.psbt.tx.outputs):
-            if index not in subject.owned.outputs and index not in found:
-                hints = keys.places(subject.psbt.outputs[index], OUT_DERIVATION)
-                if locate(deriver, output.script, hints, OTHER_WALLET_SEARCH) is not None:
-                    found[index] = wallet.name
-    return found
+def _elsewhere(subject: Subject) -> Elsewhere:
+    """Inputs and outputs that other wallets of ours derive."""
+    inputs: dict[int, str] = {}
+    outputs: dict[int, str] = {}
+    settled: set[Item] = {("input", index) for index in subject.owned.inputs}
+    settled |= {("output", index) for index in subject.owned.outputs}
+    near = ReviewContext(gap=GapLimits(error=OTHER_WALLET_SEARCH - 1))
+    for wallet in subject.context.other_wallets if subject.has_wallet else ():
+        deriver = Deriver(wallet)
+        found = prove(
+            subject.psbt,
+            subject.coins,
+            deriver=deriver,
+            keys=KeyIndex(deriver),
+            visible=lambda _: (),
+            context=near,
+            settled=settled,
+        )
+        inputs |= dict.fromkeys(found.inputs, wallet.name)
+        outputs |= dict.fromkeys(found.outputs, wallet.name)
+        settled |= {("input", index) for index in found.inputs} | {("output", index) for index in found.outputs}
+    return Elsewhere(inputs, outputs)
 
 
-def _inputs_elsewhere(subject: Subject, others: Others) -> list[Finding]:
-    """Inputs that another wallet of ours derives: coins slipped in that we know are ours (row C23)."""
-    found: list[Finding] = []
-    for wallet, deriver in others:
-        keys = KeyIndex(wallet)
-        for index, coin in enumerate(subject.coins):
-            if coin is None or index in subject.owned.inputs:
-                continue
-            hints = keys.places(subject.psbt.inputs[index], IN_DERIVATION)
-            if locate(deriver, coin.script, hints, OTHER_WALLET_SEARCH) is not None:
-                message = f"input {index} is not this wallet's, but a coin of your wallet {wallet.name}"
-                found.append(Finding(Code.OUR_KEY_IN_FOREIGN_INPUT, f"input {index}", message))
-    return found
+def _inputs_elsewhere(elsewhere: Elsewhere) -> list[Finding]:
+    """Coins of other wallets of ours that were slipped in (row C23)."""
+    return [
+        Finding(
+            Code.OUR_KEY_IN_FOREIGN_INPUT,
+            f"input {index}",
+            f"input {index} is not this wallet's, but a coin of your wallet {name}",
+        )
+        for index, name in elsewhere.inputs.items()
+    ]
 
 
 def _wallet_findings(subject: Subject) -> list[Finding]:
@@ -249,7 +256,8 @@ def _report(
         tx_version=psbt.tx.version,
         replaceable=is_replaceable(psbt.tx),
         complete=bool(inputs) and all(view.satisfied for view in inputs),
-        unsupported=_unsupported(inputs),
+        unsupported=_unsupported(psbt, wallet, inputs),
+        policy=None if wallet is None else wallet.summary,
     )
 
 
@@ -258,8 +266,28 @@ def _common_threshold(inputs: Sequence[InputView]) -> int | None:
     return thresholds.pop() if len(thresholds) == 1 else None
 
 
-def _unsupported(inputs: Sequence[InputView]) -> tuple[int, ...]:
-    """Taproot inputs where nothing else is the wallet's."""
-    if any(view.mine for view in inputs):
-        return ()
-    return tuple(view.index for view in inputs if view.script_type in UNSUPPORTED_TYPES)
+def _unsupported(psbt: Psbt, wallet: Wallet | None, inputs: Sequence[InputView]) -> tuple[int, ...]:
+    """MuSig2 inputs where nothing else is the wallet's."""
+    own = [view.index for view in inputs if view.mine]
+    if own:
+        return tuple(own) if wallet is not None and needs_musig(wallet) else ()
+    return tuple(
+        [view.index for view in inputs if not MUSIG_FIELDS.isdisjoint({k[0] for k in psbt.inputs[view.index]})]
+    )
+
+
+def _without_transaction(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, deriver: Deriver | None) -> Report:
+    """The review of a version 2 PSBT whose inputs exclude each other: all of it, as if none required a locktime."""
+    free = tuple(
+        {key: value for key, value in fields.items() if key not in {REQUIRED_TIME, REQUIRED_HEIGHT}}
+        for fields in psbt.inputs
+    )
+    report = review(psbt.with_maps(psbt.global_map, free, psbt.outputs), wallet, context, deriver=deriver)
+    try:
+        problem = psbt.txid
+    except PsbtError as error:
+        problem = error.message
+    conflict = Finding(
+        Code.LOCKTIME_CONFLICT, "transaction", f"the inputs require locktimes that exclude each other: {problem}"
+    )
+    return replace(report, psbt_sha256=sha256(psbt), txid=None, findings=(conflict, *report.findings))

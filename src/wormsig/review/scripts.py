@@ -1,11 +1,10 @@
-"""The script behind a scriptPubKey, as far as a PSBT shows it and the hashes agree (row C7)."""
+"""The script behind a scriptPubKey, as far as a PSBT shows it and the hashes agree (row C7); taproot in `taproot`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from wormsig.bitcoin.script import (
-    Multisig,
     ScriptType,
     classify,
     hash160,
@@ -14,6 +13,7 @@ from wormsig.bitcoin.script import (
     p2wsh_script,
     parse_multisig,
 )
+from wormsig.review.taproot import HIDDEN, ShownTaproot
 
 WITNESS_SCRIPT, REDEEM_SCRIPT = "witnessScript", "redeemScript"
 
@@ -26,21 +26,28 @@ class Shown:
         kind: `wsh`, `sh-wsh`, `sh`, `wpkh`, `sh-wpkh`, `pkh`, `tr`, `bare`, `op_return`, `anchor`, `unknown`. A `sh`
             whose redeemScript is hidden may be any of the `sh` kinds.
         inner: The script that names the keys; None when it is hidden, or is no script of keys.
-        mismatch: The field whose script does not hash to what it should, by its BIP174 name.
+        mismatch: The field whose script does not hash to what it should, by its BIP174 name, or `TAPROOT_FIELDS`.
+        taproot: What is shown of a taproot output.
     """
 
     kind: str
     inner: bytes | None = None
     mismatch: str | None = None
+    taproot: ShownTaproot = HIDDEN
 
     @property
-    def multisig(self) -> Multisig | None:
-        """The m-of-n, when the inner script is exactly that."""
-        return None if self.inner is None else parse_multisig(self.inner)
+    def multisig(self) -> tuple[int, tuple[bytes, ...]] | None:
+        """Threshold and keys, when the script is exactly an m-of-n; of a taproot output when nothing else spends it."""
+        if self.inner is None:
+            return self.taproot.multisig
+        multisig = parse_multisig(self.inner)
+        return None if multisig is None else (multisig.threshold, multisig.pubkeys)
 
     @property
     def pubkeys(self) -> tuple[bytes, ...]:
-        """The public keys that the inner script holds, whatever else it holds."""
+        """The public keys that the script holds, whatever else it holds; x-only in taproot."""
+        if self.taproot is not HIDDEN:
+            return self.taproot.pubkeys
         if self.inner is None:
             return ()
         multisig = parse_multisig(self.inner)

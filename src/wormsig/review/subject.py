@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wormsig.psbt.model import OUT_REDEEM_SCRIPT, OUT_WITNESS_SCRIPT, REDEEM_SCRIPT, WITNESS_SCRIPT, is_final
 from wormsig.review.scripts import Shown, shown
+from wormsig.review.taproot import TAPROOT_FIELDS, input_taproot, output_taproot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from wormsig.review.claims import KeyIndex
     from wormsig.review.context import ReviewContext
     from wormsig.review.ownership import Ownership
+    from wormsig.review.taproot import ShownTaproot
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +71,27 @@ class ShownScripts:
         if coin is None:
             return Shown("unknown")
         proven = self._psbt.memo.scripts.get(index) if is_final(self._psbt, index) else None
-        if proven is not None:  # final scripts carry what their fields no longer say
+        if proven is not None and proven.taproot is None:  # final scripts carry what their fields no longer say
             return shown(coin.script, proven.redeem, proven.witness)
-        return shown(coin.script, fields.get(REDEEM_SCRIPT), fields.get(WITNESS_SCRIPT))
+        plain = shown(coin.script, fields.get(REDEEM_SCRIPT), fields.get(WITNESS_SCRIPT))
+        return plain if plain.kind != "tr" or plain.mismatch else _taproot(input_taproot(self._psbt, index))
 
     def output(self, index: int) -> Shown:
         """The script behind an output."""
         if index not in self._outputs:
-            script, fields = self._psbt.tx.outputs[index].script, self._psbt.outputs[index]
-            self._outputs[index] = shown(script, fields.get(OUT_REDEEM_SCRIPT), fields.get(OUT_WITNESS_SCRIPT))
+            self._outputs[index] = self._open_output(index)
         return self._outputs[index]
+
+    def _open_output(self, index: int) -> Shown:
+        script, fields = self._psbt.tx.outputs[index].script, self._psbt.outputs[index]
+        plain = shown(script, fields.get(OUT_REDEEM_SCRIPT), fields.get(OUT_WITNESS_SCRIPT))
+        return plain if plain.kind != "tr" or plain.mismatch else _taproot(output_taproot(script, fields))
 
     def pubkeys(self, item: tuple[str, int]) -> tuple[bytes, ...]:
         """The public keys in the script behind an item: `input` or `output`, and the index."""
         kind, index = item
         return (self.input(index) if kind == "input" else self.output(index)).pubkeys
+
+
+def _taproot(found: ShownTaproot | None) -> Shown:
+    return Shown("tr", mismatch=TAPROOT_FIELDS) if found is None else Shown("tr", taproot=found)

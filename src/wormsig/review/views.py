@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from wormsig.bitcoin.network import address_of
 from wormsig.bitcoin.script import ScriptType, op_return_data, script_asm
 from wormsig.psbt.finals import FinalState
-from wormsig.psbt.model import BIP32_DERIVATION, REDEEM_SCRIPT
-from wormsig.review.report import InputView, KeyView, OutputKind, OutputView, SignatureView
+from wormsig.psbt.model import BIP32_DERIVATION, PARTIAL_SIG, REDEEM_SCRIPT
+from wormsig.review.claims import INPUT, tap_origin
+from wormsig.review.musig import musig_views
+from wormsig.review.report import InputView, KeyView, MusigView, OutputKind, OutputView, SignatureView
 from wormsig.review.scripts import key_hash, pays_key
+from wormsig.wallet.policy import TaprootPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,25 +26,42 @@ if TYPE_CHECKING:
     from wormsig.review.subject import Subject
     from wormsig.wallet.derive import WalletScript
 
+Pair = tuple["str | None", "str | None"]
+"""Fingerprint in hex, and name."""
+
 SINGLE_KEY = frozenset({"pkh", "wpkh", "sh-wpkh"})
 _SPELLED_OUT = frozenset({"op_return", "bare", "unknown"})
 """Kinds whose address, if there is one, does not say what the script does."""
 
-_DERIVATION_KEY = bytes((BIP32_DERIVATION,))
+_DERIVATION_KEY, _TAP_DERIVATION_KEY = bytes((INPUT.ecdsa,)), bytes((INPUT.taproot,))
 
 
 class Labels:
-    """Fingerprint and name of each key of the wallet, written once."""
+    """Fingerprint and name of each key of the wallet's scripts, written once a branch."""
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_pairs", "_wallet")
 
     def __init__(self, subject: Subject) -> None:
-        wallet_keys = subject.keys.wallet.keys if subject.keys is not None else ()
-        self._pairs = [(key.fingerprint.hex(), key.name) for key in wallet_keys]
+        self._wallet = None if subject.keys is None else subject.keys.wallet
+        self._pairs: dict[int, list[Pair]] = {}
 
-    def own(self, script: WalletScript) -> dict[bytes, tuple[str, str | None]]:
+    def own(self, script: WalletScript) -> dict[bytes, Pair]:
         """Public key -> (fingerprint, name) for one of the wallet's scripts."""
-        return dict(zip(script.origins, self._pairs, strict=True))
+        pairs = self._pairs.get(script.branch)
+        if pairs is None:
+            pairs = self._pairs[script.branch] = [(key.fingerprint.hex(), key.name) for key in script.holders]
+        return dict(zip(script.pubkeys, pairs, strict=True))
+
+    def signers(self, script: WalletScript) -> dict[bytes, Pair]:
+        """The same for what signatures stand under: in taproot also an internal key that several hold together."""
+        pairs = self.own(script)
+        policy = None if self._wallet is None else self._wallet.policy
+        if script.taproot is not None and isinstance(policy, TaprootPolicy):
+            for use, key in zip(policy.uses, script.taproot.keys, strict=False):
+                if use.is_aggregate and self._wallet is not None:
+                    names = [self._wallet.keys[position].name or "?" for position in use.keys]
+                    pairs[key] = (None, " and ".join(names))
+        return pairs
 
 
 def input_views(subject: Subject, signatures: Signatures, labels: Labels) -> tuple[InputView, ...]:
@@ -61,9 +81,10 @@ def _input_view(subject: Subject, index: int, signatures: Signatures, labels: La
         keys = tuple([KeyView(pubkey.hex(), *pairs[pubkey]) for pubkey in order])
     else:
         kind, threshold, keys = _foreign_parts(subject, index)
-    signed = signatures.signed.get(index, 0)
+    musig: tuple[MusigView, ...] = ()
+    if kind == "tr":
+        musig = musig_views(subject.psbt.inputs[index], own, {} if own is None else labels.own(own))
     final = signatures.finals.get(index)
-    enough = final is None and threshold is not None and signed >= threshold
     return InputView(
         index=index,
         outpoint=str(txin.outpoint),
@@ -75,9 +96,10 @@ def _input_view(subject: Subject, index: int, signatures: Signatures, labels: La
         keys=keys,
         sequence=txin.sequence,
         script="" if coin is None else coin.script.hex(),
-        signed=signed,
+        signed=signatures.signed.get(index, 0),
         final=final is not None,
-        satisfied=final is FinalState.VALID or enough,
+        satisfied=final is FinalState.VALID if final is not None else index in signatures.enough,
+        musig=musig,
     )
 
 
@@ -87,49 +109,61 @@ def _foreign_parts(subject: Subject, index: int) -> tuple[str, int | None, tuple
     fields = subject.psbt.inputs[index]
     multisig = behind.multisig
     if multisig is not None:
-        keys = [KeyView(pubkey.hex(), claimed_fingerprint(fields, pubkey)) for pubkey in multisig.pubkeys]
-        return behind.kind, multisig.threshold, tuple(keys)
+        threshold, pubkeys = multisig
+        return behind.kind, threshold, tuple([_claimed(fields, pubkey) for pubkey in pubkeys])
     coin = subject.coins[index]
     if behind.kind in SINGLE_KEY and coin is not None:
         digest = key_hash(coin.script, fields.get(REDEEM_SCRIPT))
-        known = dict.fromkeys(key[1:] for key in fields if key[0] in {BIP32_DERIVATION, 0x02})
-        keys = [
-            KeyView(pubkey.hex(), claimed_fingerprint(fields, pubkey))
-            for pubkey in known
-            if digest is not None and pays_key(digest, pubkey)
-        ]
-        return behind.kind, 1, tuple(keys)
-    return behind.kind, None, ()
+        known = dict.fromkeys(key[1:] for key in fields if key[0] in {BIP32_DERIVATION, PARTIAL_SIG})
+        paid = [pubkey for pubkey in known if digest is not None and pays_key(digest, pubkey)]
+        return behind.kind, 1, tuple([_claimed(fields, pubkey) for pubkey in paid])
+    return behind.kind, None, tuple([_claimed(fields, pubkey) for pubkey in behind.taproot.pubkeys])
+
+
+def _claimed(fields: Mapping[bytes, bytes], pubkey: bytes) -> KeyView:
+    return KeyView(pubkey.hex(), claimed_fingerprint(fields, pubkey))
 
 
 def claimed_fingerprint(fields: Mapping[bytes, bytes], pubkey: bytes) -> str | None:
     """The fingerprint that the PSBT claims for a key, hex."""
-    origin = fields.get(_DERIVATION_KEY + pubkey)
-    return None if origin is None else origin[:4].hex()
+    if len(pubkey) == 32:
+        origin = tap_origin(fields.get(_TAP_DERIVATION_KEY + pubkey, b""))
+    else:
+        origin = fields.get(_DERIVATION_KEY + pubkey, b"")
+    return origin[:4].hex() or None
 
 
 def signature_views(subject: Subject, signatures: Signatures, labels: Labels) -> tuple[SignatureView, ...]:
     """All signatures."""
-    pairs: dict[bytes, tuple[str, str | None]] = {}
+    pairs: dict[bytes, Pair] = {}
     current = -1
     views = []
     for check in signatures.checks:
         if check.input != current:
             current = check.input
             own = subject.owned.inputs.get(current)
-            pairs = {} if own is None else labels.own(own)
+            pairs = {} if own is None else labels.signers(own)
         views.append(_signature_view(subject, check, pairs))
     return tuple(views)
 
 
-def _signature_view(
-    subject: Subject, check: SignatureCheck, pairs: Mapping[bytes, tuple[str, str | None]]
-) -> SignatureView:
-    fingerprint, name = pairs.get(check.pubkey, (None, None))
-    if fingerprint is None:
-        fingerprint = claimed_fingerprint(subject.psbt.inputs[check.input], check.pubkey)
+def _signature_view(subject: Subject, check: SignatureCheck, pairs: Mapping[bytes, Pair]) -> SignatureView:
+    pubkey = signing_key(subject, check)
+    fingerprint, name = pairs.get(pubkey, (None, None))
+    if fingerprint is None and name is None:
+        fingerprint = claimed_fingerprint(subject.psbt.inputs[check.input], pubkey)
     problem = None if check.problem is None else check.problem.value
-    return SignatureView(check.input, check.pubkey.hex(), fingerprint, name, check.valid, problem)
+    return SignatureView(check.input, pubkey.hex(), fingerprint, name, check.valid, problem)
+
+
+def signing_key(subject: Subject, check: SignatureCheck) -> bytes:
+    """The key whose holder made a signature: for a taproot key path the internal key, as far as it is known."""
+    if len(check.key) != 32:
+        return check.pubkey
+    own = subject.owned.inputs.get(check.input)
+    if own is not None and own.taproot is not None:
+        return own.taproot.output.internal_key
+    return subject.shown.input(check.input).taproot.internal_key or check.pubkey
 
 
 def output_views(subject: Subject, other_wallets: Mapping[int, str]) -> tuple[OutputView, ...]:

@@ -14,12 +14,13 @@ SCENE = scene_of()
 def test_the_object_has_exactly_the_documented_fields():
     report = report_object(SCENE.review(SCENE.sign(SCENE.psbt(fee=999), "carol")))
     assert list(report) == [
-        "format", "network", "wallet", "psbt_version", "txid", "threshold", "signatures", "inputs", "outputs",
-        "fee_sats", "vsize", "fee_rate", "net_outflow_sats", "locktime", "replaceable", "findings", "complete",
+        "format", "network", "wallet", "psbt_version", "txid", "threshold", "policy", "signatures", "inputs",
+        "outputs", "fee_sats", "vsize", "fee_rate", "net_outflow_sats", "locktime", "replaceable", "findings",
+        "complete",
     ]  # fmt: skip
     assert list(report["signatures"][0]) == ["input", "pubkey", "fingerprint", "name", "valid"]
     assert list(report["inputs"][0]) == [
-        "outpoint", "sats", "script_type", "mine", "path", "threshold", "keys", "sequence"
+        "outpoint", "sats", "script_type", "mine", "path", "threshold", "keys", "sequence", "musig2"
     ]  # fmt: skip
     assert list(report["inputs"][0]["keys"][0]) == ["fingerprint", "name", "pubkey"]
     assert list(report["outputs"][0]) == ["index", "sats", "address", "script", "kind", "path"]

@@ -70,7 +70,7 @@ def test_unsupported_inputs_are_named():
     psbt, report, wallet = reviewed(SCENE.psbt())
     views = (replace(report.inputs[0], script_type="tr", mine=False), report.inputs[1])
     odd = replace(report, inputs=views, unsupported=(0,))
-    with pytest.raises(NotSupportedError, match="input 0: script type tr") as refusal:
+    with pytest.raises(NotSupportedError, match="input 0: MuSig2") as refusal:
         require_supported(odd)
     assert refusal.value.exit_code == ExitCode.INPUT
     with pytest.raises(NotSupportedError):

@@ -1,0 +1,100 @@
+"""MuSig2 (BIP327) as a PSBT carries it (BIP373): who takes part, who has given a nonce, who has signed.
+
+Shown and never counted: neither nonces nor partial signatures are checked here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wormsig.psbt.model import MUSIG2_PARTIAL_SIG, MUSIG2_PARTICIPANT_PUBKEYS, MUSIG2_PUB_NONCE
+from wormsig.review.claims import INPUT, tap_origin, xonly
+from wormsig.review.findings import Code
+from wormsig.review.report import Finding, KeyView, MusigView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from wormsig.psbt.model import Fields, Psbt
+    from wormsig.wallet.derive import WalletScript
+    from wormsig.wallet.model import Wallet
+
+MUSIG_FIELDS = frozenset({MUSIG2_PARTICIPANT_PUBKEYS, MUSIG2_PUB_NONCE, MUSIG2_PARTIAL_SIG})
+
+_KEY = 33
+_TAP_DERIVATION = bytes((INPUT.taproot,))
+
+
+def musig_views(
+    fields: Fields, own: WalletScript | None, names: Mapping[bytes, tuple[str | None, str | None]]
+) -> tuple[MusigView, ...]:
+    """The aggregates of an input, with what each participant has done for them.
+
+    Args:
+        fields: The input's map.
+        own: The wallet's script when the input is the wallet's: then its aggregates count, not the PSBT's.
+        names: X-only public key -> fingerprint and name, of the wallet's keys.
+    """
+    there = [key for key in fields if key[0] in MUSIG_FIELDS]
+    aggregates = dict(_aggregates(fields)) if own is None else {}
+    if own is not None and own.taproot is not None:
+        aggregates = dict(own.taproot.participants)
+    if not aggregates:
+        return ()
+    views: list[MusigView] = []
+    for participants in aggregates.values():
+        inside = frozenset(participants)
+        leaves = dict.fromkeys(_leaf(key) for key in there if _participant(key) in inside) or {b"": None}
+        for leaf in leaves:
+            nonces = {_participant(key) for key in there if key[0] == MUSIG2_PUB_NONCE and _leaf(key) == leaf}
+            signed = {_participant(key) for key in there if key[0] == MUSIG2_PARTIAL_SIG and _leaf(key) == leaf}
+            views.append(
+                MusigView(
+                    keys=tuple([_key_view(fields, names, pubkey) for pubkey in participants]),
+                    nonces=tuple([pubkey in nonces for pubkey in participants]),
+                    signed=tuple([pubkey in signed for pubkey in participants]),
+                    leaf=leaf.hex() or None,
+                )
+            )
+    return tuple(views)
+
+
+def _aggregates(fields: Fields) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
+    for key, value in fields.items():
+        if key[0] == MUSIG2_PARTICIPANT_PUBKEYS:
+            yield key[1:], tuple(value[at : at + _KEY] for at in range(0, len(value), _KEY))
+
+
+def _participant(key: bytes) -> bytes:
+    """Whose nonce or signature a field is; empty for other fields."""
+    return key[1 : 1 + _KEY] if key[0] != MUSIG2_PARTICIPANT_PUBKEYS else b""
+
+
+def _leaf(key: bytes) -> bytes:
+    """The leaf that a nonce or signature is for; empty for the key path."""
+    return key[1 + 2 * _KEY :] if key[0] != MUSIG2_PARTICIPANT_PUBKEYS else b""
+
+
+def _key_view(fields: Fields, names: Mapping[bytes, tuple[str | None, str | None]], pubkey: bytes) -> KeyView:
+    x = xonly(pubkey)
+    if x in names:
+        return KeyView(pubkey.hex(), *names[x])
+    claimed = tap_origin(fields.get(_TAP_DERIVATION + x, b""))[:4].hex()
+    return KeyView(pubkey.hex(), claimed or None)
+
+
+def musig_findings(psbt: Psbt) -> list[Finding]:
+    """Partial signatures that nobody here can check."""
+    found: list[Finding] = []
+    for index, fields in enumerate(psbt.inputs):
+        count = sum([1 for key in fields if key[0] == MUSIG2_PARTIAL_SIG])
+        if count:
+            where = f"input {index}"
+            message = f"the MuSig2 signatures of {where} cannot be checked here and are not counted"
+            found.append(Finding(Code.SIGNATURE_NOT_CHECKED, where, message))
+    return found
+
+
+def needs_musig(wallet: Wallet) -> bool:
+    """Whether nobody can sign for a wallet alone: every key in its scripts is one that several hold together."""
+    return all(use.is_aggregate for use in wallet.uses)
