@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
+from support import kinds
 from support.cosigners import make_wallet, people
 from wormsig.wallet.checksum import with_checksum
 from wormsig.wallet.derive import Deriver
@@ -76,6 +77,42 @@ def test_show(family: RunWormsig) -> None:
     assert [key["name"] for key in value["keys"]] == ["alice", "bob", None]
     assert [key["fingerprint"] for key in value["keys"]] == PRINTS
     assert value["addresses"] == [Deriver(WALLET).address(0, index) for index in range(3)]
+
+
+def test_show_names_every_way_to_spend(wormsig: RunWormsig) -> None:
+    descriptor = kinds.descriptors()["tr-tree"]
+    named = [f"--name={person.master.fingerprint.hex()}={person.name}" for person in kinds.PEOPLE]
+    done = wormsig("wallet", "import", "tree", descriptor, *named, env=REGTEST, check=True)
+    assert "note: the descriptor came without a checksum" in done.stderr
+    shown = wormsig("wallet", "show", "tree", check=True).stdout
+    for line in (
+        "tree · 2 of 3, or 2 of 2 after 52560 blocks (about 365 days), or 1 of 1 from block 900000 on · tr · regtest",
+        "leaf 1      2 of alice, bob, carol",
+        "leaf 2      cosigner4 and cosigner5 after 52560 blocks (about 365 days)",
+        "leaf 3      alice from block 900000 on",
+        "key path    none: the internal key is BIP341's point H: nobody can sign with it",
+    ):
+        assert line in shown.splitlines()
+    value = json.loads(wormsig("wallet", "show", "tree", "--json", check=True).stdout)
+    assert (value["policy"], value["script_type"], value["threshold"]) == ("taproot", "tr", 2)
+    assert value["ways"][1] == {
+        "where": "leaf 2",
+        "words": "cosigner4 and cosigner5 after 52560 blocks (about 365 days)",
+    }
+    assert value["template"].startswith("tr(H,{sortedmulti_a(2,@0/**,@1/**,@2/**),{")
+    assert value["addresses"][0].startswith("bcrt1p")
+    record = wormsig("wallet", "export", "tree", "--json", check=True).stdout
+    again = wormsig("wallet", "import", "again", "-", stdin=record.encode(), check=True)
+    assert "wallet tree here is the same wallet" in again.stderr
+
+
+def test_show_miniscript_and_hash_locks(wormsig: RunWormsig) -> None:
+    wormsig("wallet", "import", "m", kinds.descriptors()["wsh-andor"], env=REGTEST, check=True)
+    shown = wormsig("wallet", "show", "m", check=True).stdout
+    prints = [f"[{person.master.fingerprint.hex()}]" for person in kinds.PEOPLE]
+    assert f"way 1       {prints[0]} and {prints[1]} from block 800000 on" in shown.splitlines()
+    assert f"way 2       {prints[2]} with the preimage of sha256 56ff43db1c907323f6504805" in shown
+    assert "policy      wsh(andor(multi(2,@0/**,@1/**),after(800000),and_v(v:pk(@2/**),sha256(" in shown
 
 
 def test_list(family: RunWormsig, home: Path) -> None:
@@ -219,7 +256,7 @@ def test_a_person_is_asked_before_a_wallet_is_forgotten(
     for answer, there in (("", True), ("y", False)):
         command = ["-m", "wormsig", "wallet", "remove", "family"]
         child = pexpect.spawn(sys.executable, command, env=clean_env, encoding="utf-8", timeout=60)
-        child.expect(r"Forget wallet family\?.*\[y/N\]: ")
+        child.expect(r"Forget wallet family\?.*\[y/N\] ")
         child.sendline(answer)
         child.expect(pexpect.EOF)
         child.close()
