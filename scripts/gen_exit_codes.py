@@ -23,7 +23,7 @@ MEANINGS: dict[ExitCode, str] = {
     "reachable",
     ExitCode.STORAGE: "storage: journal, key file, registry",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C); state is kept",
-    ExitCode.TERMINATED: "terminated (SIGTERM); state is kept",
+    ExitCode.TERMINATED: "terminated (SIGTERM, or SIGHUP: the terminal was closed); state is kept",
 }
 
 INTRO = """# Exit codes

@@ -149,7 +149,7 @@ class StorageError(WormsigError):
 
 
 class InterruptedBySignalError(WormsigError):
-    """Ctrl-C (130) or SIGTERM (143); state is kept."""
+    """Ctrl-C (130), or SIGTERM or SIGHUP (143); state is kept."""
 
     exit_code = ExitCode.INTERRUPTED
     default_fault = Fault.US

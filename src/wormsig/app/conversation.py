@@ -16,6 +16,7 @@ from wormsig.app.notices import Notices
 from wormsig.app.threads import Changed, first_of, in_thread
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import messages, status, wire
+from wormsig.ceremony.coordinator_state import Stage
 from wormsig.errors import PeerError, TransportError, UsageError
 from wormsig.psbt.limits import MAX_TEXT
 from wormsig.transport.errors import BurnedCodeError
@@ -195,7 +196,8 @@ class Conversation:
         except TransportError as error:
             if self._fixed is not None and not self._settled:
                 raise
-            self._lost(error.message)
+            if self._table.state.cosigners[self._name].stage is not Stage.DECLINED:  # who has said no may go
+                self._lost(error.message)
         except UsageError:
             goodbye = "nobody is at the coordinator's side to compare the verifier"
             raise

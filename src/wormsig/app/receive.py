@@ -10,7 +10,7 @@ from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 from wormsig.app.cosigning import Cosigner
 from wormsig.app.notices import Notices
 from wormsig.ceremony import status
-from wormsig.errors import PeerError, TransportError, UsageError
+from wormsig.errors import PeerError, RefusedError, TransportError, UsageError, WormsigError
 
 if TYPE_CHECKING:
     from wormsig.app.receive_plan import ReceivePlan, Watcher
@@ -73,7 +73,9 @@ async def receive_with_code(
 
 def _goodbye(error: BaseException) -> str:
     """What the coordinator is told of an early end: nothing of this machine."""
-    if isinstance(error, defer.CancelledError):
+    if isinstance(error, RefusedError):
+        return "it was not signed here"
+    if not isinstance(error, WormsigError):
         return "the cosigner stopped, or ran out of time"
     if isinstance(error, PeerError):
         return "your side sent something that is not right"

@@ -50,18 +50,21 @@ class _Line:
         except OSError:
             typed = b""  # the terminal is gone
         self._typed += typed
-        if not typed or b"\n" in typed or len(self._typed) > _MOST:
+        if not typed:
+            the_reactor().removeReader(self)
+            self.done.errback(click.Abort())
+        elif b"\n" in typed or len(self._typed) > _MOST:
             the_reactor().removeReader(self)
             self.done.callback(self._typed.decode("utf-8", "replace").strip())
 
     def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802  Twisted's name
         """The reactor ends, or cannot watch the descriptor any more: nothing more will be typed."""
         if not self.done.called:
-            self.done.callback("")
+            self.done.errback(click.Abort())
 
 
 class Asker:
-    """The person at this terminal. An end of input is an empty answer: the safe one."""
+    """The person at this terminal. An end of input (Ctrl-D, a closed window) is no answer: it interrupts."""
 
     def __init__(self) -> None:
         self._turn = defer.DeferredLock()
@@ -76,6 +79,9 @@ class Asker:
 
         Returns:
             What was typed, without spaces around it.
+
+        Raises:
+            Abort: Standard input ended.
         """
         async with self._turn:
             drop_typed_ahead()

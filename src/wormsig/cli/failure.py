@@ -19,7 +19,7 @@ ISSUES_HINT = "please report it with the log; wallets, keys and collected signat
 
 
 class TerminatedError(BaseException):
-    """SIGTERM arrived; not an `Exception`, so that no handler on the way swallows it."""
+    """SIGTERM arrived, or SIGHUP; not an `Exception`, so that no handler on the way swallows it."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -49,6 +49,10 @@ def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return 
         click.echo("", err=True)
         print_failure("interrupted")
         return int(ExitCode.INTERRUPTED)
+    if isinstance(failure, click.exceptions.NoArgsIsHelpError):
+        click.echo(f"{failure.ctx.get_help() if failure.ctx else ''}\n", err=True)
+        print_failure("a command is missing")
+        return int(ExitCode.USAGE)
     if isinstance(failure, click.ClickException):
         print_failure(failure.format_message().replace("\n", " ").rstrip("."), _usage_hint(failure))
         return int(ExitCode.USAGE)

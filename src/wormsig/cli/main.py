@@ -12,6 +12,7 @@ import click
 
 from wormsig import __version__
 from wormsig.cli.failure import TerminatedError, report_failure
+from wormsig.cli.hangup import ending_signals, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,12 +68,14 @@ def cli() -> None:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  signal's signature
+    hang_up(signum)
     raise TerminatedError(signum)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code (docs/exit-codes.md)."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for signum in ending_signals():
+        signal.signal(signum, _terminate)
     code: Any = 0
     try:
         # None, not 0, is what a command without a result returns: Click's own exits (--help) return their code.

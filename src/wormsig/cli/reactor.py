@@ -1,4 +1,4 @@
-"""Runs one coroutine on Twisted's reactor and turns Ctrl-C and SIGTERM into its cancellation.
+"""Runs one coroutine on Twisted's reactor and turns Ctrl-C, SIGTERM and SIGHUP into its cancellation.
 
 The reactor's own signal handling ends a program with exit code 0; a script must see 130 or 143. A second signal
 does not wait for goodbyes any more.
@@ -11,11 +11,17 @@ import signal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wormsig.cli.failure import TerminatedError, write_log
+from wormsig.cli.hangup import ending_signals, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+
+
+def _exit_at_once(signum: int) -> None:
+    if signum != signal.SIGHUP:  # of a closed window the kernel and the shell may each send one
+        os._exit(128 + signum)
 
 
 def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
@@ -29,7 +35,7 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
     Raises:
         KeyboardInterrupt: Ctrl-C, after the coroutine has cleaned up.
-        TerminatedError: SIGTERM, likewise.
+        TerminatedError: SIGTERM, or SIGHUP because the terminal was closed, likewise.
         Exception: What the coroutine raises.
     """
     from twisted.internet import defer  # noqa: PLC0415  loading Twisted takes a quarter of a second
@@ -46,8 +52,9 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     running: list[defer.Deferred[T]] = []
 
     def on_signal(signum: int, _frame: object) -> None:
+        hang_up(signum)
         if signals:
-            os._exit(128 + signum)
+            _exit_at_once(signum)
         signals.append(signum)
         reactor.callFromThread(cancel)
 
@@ -63,7 +70,7 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         running.append(defer.ensureDeferred(main(reactor)))
         running[0].addBoth(stop)
 
-    before = {signum: signal.signal(signum, on_signal) for signum in (signal.SIGINT, signal.SIGTERM)}
+    before = {signum: signal.signal(signum, on_signal) for signum in (signal.SIGINT, *ending_signals())}
     reactor.callWhenRunning(start)
     try:
         reactor.run(installSignalHandlers=False)
