@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import textwrap
 from typing import Any, TypeAlias, assert_never
 
 from wormsig.ceremony import status as told
@@ -33,12 +34,16 @@ _SEEN = {
     "no-node": "you have no node here to check that with",
 }
 
+_COLUMNS = 80
+_INDENT = 15
+"""Where the words about a cosigner begin; what does not fit on their line goes on there."""
+
 _WORDS = 300
 """Characters of somebody else's words that are shown."""
 
-# A status that stands in none of the three is a type error here.
+# A status that stands in none of the three, but CodeReady, is a type error here.
 _OfConnection: TypeAlias = (
-    told.CodeReady | told.CodeFailed | told.PeerConnected | told.PeerLost | told.PsbtDelivered | told.PeerProgress
+    told.CodeFailed | told.PeerConnected | told.PeerLost | told.PsbtDelivered | told.PeerProgress
     | told.ConnectionNotice
 )  # fmt: skip
 _OfOurs: TypeAlias = (
@@ -71,8 +76,23 @@ def status_line(status: told.Status) -> str:
         status: What happened.
 
     Returns:
-        One line or a few, of printable text, 80 columns where names allow.
+        One line or a few, of printable text, each of at most 80 columns: a terminal would break a longer one where a
+        stranger's words could then look like a line of ours. Only a code is never broken.
     """
+    if isinstance(status, told.CodeReady):
+        return _of(status.cosigner, f"{'new code: ' if status.replaces else ''}{sanitize(status.code)}")
+    return "\n".join(_fold(line) for line in _text(status).split("\n"))
+
+
+def _fold(line: str) -> str:
+    """A line in 80 columns; its rest is indented further than any line of ours begins."""
+    indent = _INDENT if line.startswith("  ") else 2
+    return textwrap.fill(
+        line, _COLUMNS, subsequent_indent=" " * indent, break_on_hyphens=False, replace_whitespace=False
+    )
+
+
+def _text(status: _OfConnection | _OfOurs | _OfCeremony) -> str:
     if isinstance(status, _OfConnection):
         return _about_connection(status)
     if isinstance(status, _OfOurs):
@@ -88,12 +108,11 @@ def _of(cosigner: str, text: str) -> str:
     return f"  {sanitize(cosigner, 40):<12} {text}"
 
 
-def _about_connection(status: _OfConnection) -> str:  # noqa: PLR0911  one line per status
+def _about_connection(status: _OfConnection) -> str:
     match status:
-        case told.CodeReady(cosigner=who, code=code, replaces=replaces):
-            return _of(who, f"{'new code: ' if replaces else ''}{sanitize(code)}")
         case told.CodeFailed(cosigner=who, why=why, count=count):
-            return _of(who, f"code used up ({count}): {sanitize(why, _WORDS)}")
+            times = f" (number {count})" if count > 1 else ""
+            return _of(who, f"code used up{times}: {sanitize(why, _WORDS)}")
         case told.PeerConnected(cosigner=who, verifier=words):
             return _of(who, f"connected · verifier: {sanitize(words)}")
         case told.PeerLost(cosigner=who, why=why):

@@ -43,7 +43,7 @@ EXAMPLES: list[tuple[told.Status, str]] = [
         '  bob          answer refused, nothing taken: "output 0 pays 1 sat"',
     ),
     (told.PeerDeclined("bob", "wrong amount"), '  bob          declined: "wrong amount"'),
-    (told.CodeFailed("bob", "wrong code", 2), "  bob          code used up (2): wrong code"),
+    (told.CodeFailed("bob", "wrong code", 2), "  bob          code used up (number 2): wrong code"),
     (told.PeerLost("bob", "the other side left"), "  bob          lost: the other side left"),
     (told.ConnectionNotice("bob", "no sign of the other side"), "  bob          no sign of the other side"),
     (told.ConnectionNotice(None, "the relay is back"), "the relay is back."),
@@ -70,11 +70,11 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     ),
     (
         told.OutcomeSeen("broadcast", TXID, "", "no-node"),
-        f"The coordinator says that it was broadcast; you have no node here to check that with:\n  txid {TXID}",
+        f"The coordinator says that it was broadcast; you have no node here to check that\n  with:\n  txid {TXID}",
     ),
     (
         told.OutcomeSeen("final", TXID, "there is no node", "unknown"),
-        f'The coordinator says that it is complete and kept, not broadcast yet: "there is no node":\n  txid {TXID}',
+        f'The coordinator says that it is complete and kept, not broadcast yet: "there is\n  no node":\n  txid {TXID}',
     ),
     (
         told.OutcomeSeen("not-needed", None, "", "no-node"),
@@ -158,5 +158,17 @@ def test_c17_words_of_others_stay_within_their_quotes(status: told.Status) -> No
 
 
 def test_lines_fit_eighty_columns() -> None:
-    long = {type(status) for status, text in EXAMPLES for line in text.split("\n") if len(line) > 80}
-    assert long <= {told.OutcomeSeen}
+    verifier = "decadence " * 10
+    assert len(status_line(told.PeerConnected("bob", verifier)).split("\n")) == 2
+    for status, _ in EXAMPLES:
+        for each in (status, hostile(status)):
+            if not isinstance(each, told.CodeReady):  # to be copied as it stands
+                assert all(len(line) <= 80 for line in status_line(each).split("\n"))
+
+
+def test_c17_what_a_terminal_would_break_never_looks_like_a_line_of_ours() -> None:
+    forged = "x" * 52 + "  carol        signed: [d34db33f] carol, verified"
+    first, *rest = status_line(told.PeerDeclined("bob", forged)).split("\n")
+    assert first.startswith("  bob          declined: ")
+    assert rest
+    assert all(line.startswith(" " * 15) for line in rest)
