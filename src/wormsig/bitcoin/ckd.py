@@ -1,8 +1,8 @@
 """Many children of a few extended public keys at once (BIP32, CKDpub): what checking a wallet's scripts costs.
 
-One step is one HMAC-SHA512 and three calls of libsecp256k1. Here the HMAC's first half is computed once a parent, the
-arguments of the calls are made once, and from some dozens of steps on every core takes part. Single steps are
-`keys.derive_public`.
+One step is one HMAC-SHA512 and three calls of libsecp256k1. Here the HMAC's first half is computed once a parent, and
+the arguments of the calls are made once; the longest call lets the interpreter lock go, so that threads can share the
+work. Single steps are `keys.derive_public`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import ctypes
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from wormsig.bitcoin.batch import share_out
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.bitcoin.libsecp import COMPRESSED, library
 from wormsig.errors import DescriptorError
@@ -87,7 +86,7 @@ class Parent:
 
 
 def children(parents: Sequence[Parent], indices: Sequence[int]) -> list[tuple[bytes, ...]]:
-    """The children of several keys at the same indices, on every core when there are enough of them.
+    """The children of several keys at the same indices; `batch.share_out` puts parts of them on every core.
 
     Args:
         parents: The keys.
@@ -99,12 +98,4 @@ def children(parents: Sequence[Parent], indices: Sequence[int]) -> list[tuple[by
     Raises:
         DescriptorError: A child does not exist (one in 2**127), or an index is hardened.
     """
-    rows: list[list[bytes]] = [[] for _ in parents]
-
-    def work(first: int, last: int) -> list[list[bytes]]:
-        return [parent.children(indices[first:last]) for parent in parents]
-
-    for part in share_out(len(indices), len(parents), work):
-        for row, more in zip(rows, part, strict=True):
-            row.extend(more)
-    return list(zip(*rows, strict=True))
+    return list(zip(*[parent.children(indices) for parent in parents], strict=True))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin import ckd, musig
+from wormsig.bitcoin.batch import share_out
 from wormsig.bitcoin.keys import HARDENED, ExtendedPublicKey, KeyOrigin
 from wormsig.bitcoin.network import address_of
 from wormsig.errors import InputError
@@ -158,11 +159,17 @@ class Deriver:
         wrong = next((index for index in (min(indices), max(indices)) if not 0 <= index < HARDENED), None)
         if wrong is not None:
             raise InputError(f"{wrong} is not an index of a wallet: 0 to {HARDENED - 1}")
-        make, signers, scripts, places = self._make, keys.signers, self._scripts, self._places
-        for index, pubkeys in zip(indices, ckd.children(keys.parents, indices), strict=True):
-            made = make(branch, index, pubkeys, signers)
-            places[made.script_pubkey] = (branch, index)
-            scripts[branch, index] = made
+        make, parents, signers = self._make, keys.parents, keys.signers
+        scripts, places = self._scripts, self._places
+
+        def work(first: int, last: int) -> None:
+            part = indices[first:last]
+            for index, pubkeys in zip(part, ckd.children(parents, part), strict=True):
+                made = make(branch, index, pubkeys, signers)
+                places[made.script_pubkey] = (branch, index)
+                scripts[branch, index] = made
+
+        share_out(len(indices), len(parents), work)
 
 
 def _aggregate(wallet: Wallet, positions: Sequence[int]) -> tuple[bytes, tuple[bytes, ...]]:
