@@ -9,10 +9,11 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.stamp-runtime
 DEV := $(VENV)/.stamp-dev
 BENCH := $(VENV)/.stamp-bench
+FUZZ := $(VENV)/.stamp-fuzz
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check format docs bench dist clean
+.PHONY: help install demo test test-long check format docs bench fuzz dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -29,6 +30,10 @@ $(BENCH): $(RUNTIME)
 	@scripts/setup.sh $(VENV) bench
 	@touch $@
 
+$(FUZZ): $(RUNTIME)
+	@scripts/setup.sh $(VENV) fuzz
+	@touch $@
+
 install: $(RUNTIME) ## wormsig in .venv/bin/wormsig
 
 demo: $(RUNTIME) ## a whole 2-of-3 ceremony on this machine: mailbox server, bitcoind, three people
@@ -37,7 +42,7 @@ demo: $(RUNTIME) ## a whole 2-of-3 ceremony on this machine: mailbox server, bit
 test: $(DEV) ## every test, but those that take more than ten minutes (ARGS="-k name" for some)
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m "not long" $(ARGS)
 
-test-long: $(DEV) ## the tests that take more than ten minutes
+test-long: $(DEV) $(FUZZ) ## the tests that take more than ten minutes
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m long $(ARGS)
 
 check: $(DEV) ## the static checks: ruff, mypy, import-linter, generated docs
@@ -57,6 +62,10 @@ docs: $(DEV) ## write the generated pages of docs/ anew
 bench: $(DEV) $(BENCH) ## the benchmarks: ratios against peers, in one run
 	@bitcoind=$$(scripts/find-bitcoind.sh) && export BITCOIND="$$bitcoind" && \
 	for benchmark in startup ceremony psbt; do $(BIN)/python benchmarks/$$benchmark.py $(ARGS) || exit 1; echo; done
+
+fuzz: $(FUZZ) ## the coverage-guided fuzzer, for five minutes (ARGS="-max_total_time=3600", libFuzzer's options)
+	@mkdir -p fuzz/found
+	$(BIN)/python fuzz/fuzz_psbt.py fuzz/found -artifact_prefix=fuzz/found/ $(or $(ARGS),-max_total_time=300)
 
 dist: $(DEV) ## wheel and sdist, in dist/
 	$(BIN)/python -m build

@@ -1,11 +1,12 @@
 #!/bin/sh
 # setup.sh - make the virtual environment that the Makefile works in, and install wormsig into it.
 #
-# Usage: setup.sh VENV runtime|dev|bench
+# Usage: setup.sh VENV runtime|dev|bench|fuzz
 #
 #   runtime   wormsig itself, editable, with what it needs to run
 #   dev       the same, then the tools of `make check` and `make test` (dependency group "dev")
 #   bench     the same, then the peers that `make bench` measures (dependency group "bench")
+#   fuzz      the same, then the fuzzer of `make fuzz` (dependency group "fuzz")
 #
 # Environment: PYTHON   the interpreter to use; default: the first of python3, python3.13, python3.12, python3.11
 #                       that is 3.11 or newer and has venv
@@ -74,5 +75,6 @@ case $level in
   # `pip install --group` came with pip 25.1; Debian 12 has 23.
   dev) install "pip 25.1 or newer" 'pip>=25.1' && install "the tools for checks and tests" --group dev ;;
   bench) install "pip 25.1 or newer" 'pip>=25.1' && install "the peers to measure against" --group bench ;;
-  *) die "setup.sh: unknown level: $level" "one of runtime, dev, bench" ;;
+  fuzz) install "pip 25.1 or newer" 'pip>=25.1' && install "the fuzzer" --group fuzz ;;
+  *) die "setup.sh: unknown level: $level" "one of runtime, dev, bench, fuzz" ;;
 esac
