@@ -93,7 +93,7 @@ class KeyIndex:
         by_fingerprint: Master fingerprint -> its first key.
     """
 
-    __slots__ = ("_branches", "_expected", "by_fingerprint", "by_origin", "wallet")
+    __slots__ = ("_branches", "_expected", "_is_taproot", "by_fingerprint", "by_origin", "wallet")
 
     def __init__(self, deriver: Deriver) -> None:
         self.wallet = deriver.wallet
@@ -101,6 +101,7 @@ class KeyIndex:
         self.by_fingerprint: dict[bytes, WalletKey] = {}
         for key in self.wallet.keys:
             self.by_fingerprint.setdefault(key.fingerprint, key)
+        self._is_taproot = self.wallet.script_type == "tr"
         self._branches: dict[bytes, int] = {}
         self._expected: dict[int, tuple[bytes, ...]] = {}
         for branch in BRANCHES:
@@ -117,19 +118,16 @@ class KeyIndex:
         return (branch, index) if index < HARDENED else None
 
     def places(self, fields: Mapping[bytes, bytes], kind: Kind) -> list[Place]:
-        """The first few different places that a map's key origins name."""
+        """The first few different places that a map's key origins name, of the kind that the wallet's scripts have."""
         found: list[Place] = []
+        wanted = kind.taproot if self._is_taproot else kind.ecdsa
         for key, value in fields.items():
-            if key[0] == kind.ecdsa:
-                place = self.place(value)
-            elif key[0] == kind.taproot:
-                place = self.place(tap_origin(value))
-            else:
-                continue
-            if place is not None and place not in found:
-                found.append(place)
-                if len(found) == MAX_PLACES:
-                    break
+            if key[0] == wanted:
+                place = self.place(tap_origin(value) if self._is_taproot else value)
+                if place is not None and place not in found:
+                    found.append(place)
+                    if len(found) == MAX_PLACES:
+                        break
         return found
 
     def key_of(self, origin: bytes) -> WalletKey | None:

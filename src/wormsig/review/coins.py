@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.script import p2sh_script, witness_program
-from wormsig.psbt.model import NON_WITNESS_UTXO, REDEEM_SCRIPT, UtxoProblem, previous_txout, utxo_problem, witness_utxo
+from wormsig.psbt.model import (
+    NON_WITNESS_UTXO,
+    REDEEM_SCRIPT,
+    UtxoProblem,
+    previous_txout,
+    spent_or_problem,
+    witness_utxo,
+)
 from wormsig.review.findings import Code
 from wormsig.review.report import Finding
 from wormsig.review.words import amount
@@ -53,30 +60,24 @@ def find_coins(psbt: Psbt, context: ReviewContext) -> Coins:
 
 
 def _coin(psbt: Psbt, index: int, context: ReviewContext) -> tuple[TxOutput | None, list[Finding] | None]:
-    problem = utxo_problem(psbt, index)
-    carried = NON_WITNESS_UTXO in psbt.inputs[index]
+    said = spent_or_problem(psbt, index)
     if context.confirmed:
         node = context.confirmed.get(psbt.tx.inputs[index].outpoint)
         if node is not None:
-            return node, _against_node(psbt, index, node, problem)
-    if problem is None and carried:
-        proven = previous_txout(psbt, index)
-        return (proven[1] if proven is not None else None), None
-    if problem is None:
-        claimed = witness_utxo(psbt, index)
-        assert claimed is not None  # noqa: S101  else utxo_problem says MISSING
-        return claimed, _unproven(psbt, index, claimed, context)
-    return _contradiction(psbt, index, problem)
+            return node, _against_node(psbt, index, node, said)
+    if isinstance(said, UtxoProblem):
+        return _contradiction(psbt, index, said)
+    if NON_WITNESS_UTXO in psbt.inputs[index]:
+        return said, None
+    return said, _unproven(psbt, index, said, context)
 
 
-def _against_node(psbt: Psbt, index: int, node: TxOutput, problem: UtxoProblem | None) -> list[Finding] | None:
+def _against_node(psbt: Psbt, index: int, node: TxOutput, said: TxOutput | UtxoProblem) -> list[Finding] | None:
     """Our node knows the coin: compare what the PSBT says about it."""
-    if problem is not None and problem is not UtxoProblem.MISSING:
-        return _contradiction(psbt, index, problem)[1]
-    carried = previous_txout(psbt, index)
-    said = carried[1] if carried is not None else witness_utxo(psbt, index)
-    if said is None or said == node:
+    if said is UtxoProblem.MISSING or said == node:
         return None
+    if isinstance(said, UtxoProblem):
+        return _contradiction(psbt, index, said)[1]
     where = f"input {index}"
     message = f"{where} spends another coin than the PSBT says"
     detail = f"our node knows {node.sats} sat, the PSBT says {said.sats} sat"

@@ -13,9 +13,10 @@ from wormsig.review.findings import Code
 from wormsig.review.report import Finding, KeyView, MusigView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from wormsig.psbt.model import Fields, Psbt
+    from wormsig.psbt.model import Fields
+    from wormsig.review.report import InputView
     from wormsig.wallet.derive import WalletScript
     from wormsig.wallet.model import Wallet
 
@@ -83,13 +84,12 @@ def _key_view(fields: Fields, names: Mapping[bytes, tuple[str | None, str | None
     return KeyView(pubkey.hex(), claimed or None)
 
 
-def musig_findings(psbt: Psbt) -> list[Finding]:
+def musig_findings(inputs: Sequence[InputView]) -> list[Finding]:
     """Partial signatures that nobody here can check."""
     found: list[Finding] = []
-    for index, fields in enumerate(psbt.inputs):
-        count = sum([1 for key in fields if key[0] == MUSIG2_PARTIAL_SIG])
-        if count:
-            where = f"input {index}"
+    for view in inputs:
+        if any(any(group.signed) for group in view.musig):
+            where = f"input {view.index}"
             message = f"the MuSig2 signatures of {where} cannot be checked here and are not counted"
             found.append(Finding(Code.SIGNATURE_NOT_CHECKED, where, message))
     return found

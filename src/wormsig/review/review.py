@@ -17,7 +17,7 @@ from wormsig.review.findings import Code
 from wormsig.review.history import look_alike_findings, repeat_findings, unreadable_findings
 from wormsig.review.inputs import effective_sighash, input_findings
 from wormsig.review.metadata import modifiable_findings, network_findings, unknown_field_findings, xpub_findings
-from wormsig.review.musig import MUSIG_FIELDS, musig_findings, needs_musig
+from wormsig.review.musig import musig_findings, needs_musig
 from wormsig.review.outputs import output_findings
 from wormsig.review.ownership import NOTHING, prove
 from wormsig.review.report import Finding, OutputKind, Report, Severity
@@ -65,7 +65,7 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
     elsewhere = _elsewhere(subject)
     inputs = input_views(subject, signatures, labels)
     outputs = output_views(subject, elsewhere.outputs)
-    sums = Sums.of(subject, inputs, outputs)
+    sums = Sums.of(subject, inputs, outputs, frozenset(check.input for check in signatures.checks))
     found = [
         *coins.findings,
         *sum_findings([view.sats for view in inputs], [view.sats for view in outputs]),
@@ -74,7 +74,7 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
         *_inputs_elsewhere(elsewhere),
         *output_findings(subject, elsewhere.outputs),
         *signatures.findings,
-        *musig_findings(psbt),
+        *musig_findings(inputs),
         *timing_findings(psbt.tx, context),
         *_wallet_findings(subject),
         *modifiable_findings(psbt),
@@ -121,13 +121,15 @@ class Sums:
     vsize: int | None
 
     @classmethod
-    def of(cls, subject: Subject, inputs: Sequence[InputView], outputs: Sequence[OutputView]) -> Sums:
-        """Add up."""
+    def of(
+        cls, subject: Subject, inputs: Sequence[InputView], outputs: Sequence[OutputView], signed: frozenset[int]
+    ) -> Sums:
+        """Add up; `signed` are the inputs that carry signatures."""
         total = _total([view.sats for view in inputs])
         own = _total([view.sats for view in inputs if view.mine]) if subject.has_wallet else total
         change = sum(view.sats for view in outputs if view.kind is OutputKind.CHANGE)
         fee = None if total is None or not inputs else total - sum(view.sats for view in outputs)
-        return cls(total, own, change, fee, estimated_vsize(subject))
+        return cls(total, own, change, fee, estimated_vsize(subject, signed))
 
     @property
     def fee_rate(self) -> Fraction | None:
@@ -256,7 +258,7 @@ def _report(
         tx_version=psbt.tx.version,
         replaceable=is_replaceable(psbt.tx),
         complete=bool(inputs) and all(view.satisfied for view in inputs),
-        unsupported=_unsupported(psbt, wallet, inputs),
+        unsupported=_unsupported(wallet, inputs),
         policy=None if wallet is None else wallet.summary,
     )
 
@@ -266,14 +268,12 @@ def _common_threshold(inputs: Sequence[InputView]) -> int | None:
     return thresholds.pop() if len(thresholds) == 1 else None
 
 
-def _unsupported(psbt: Psbt, wallet: Wallet | None, inputs: Sequence[InputView]) -> tuple[int, ...]:
+def _unsupported(wallet: Wallet | None, inputs: Sequence[InputView]) -> tuple[int, ...]:
     """MuSig2 inputs where nothing else is the wallet's."""
     own = [view.index for view in inputs if view.mine]
     if own:
         return tuple(own) if wallet is not None and needs_musig(wallet) else ()
-    return tuple(
-        [view.index for view in inputs if not MUSIG_FIELDS.isdisjoint({k[0] for k in psbt.inputs[view.index]})]
-    )
+    return tuple([view.index for view in inputs if view.musig])
 
 
 def _without_transaction(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, deriver: Deriver | None) -> Report:

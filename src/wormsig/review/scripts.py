@@ -13,9 +13,12 @@ from wormsig.bitcoin.script import (
     p2wsh_script,
     parse_multisig,
 )
-from wormsig.review.taproot import HIDDEN, ShownTaproot
+from wormsig.review.taproot import HIDDEN, TAPROOT_FIELDS, ShownTaproot
 
 WITNESS_SCRIPT, REDEEM_SCRIPT = "witnessScript", "redeemScript"
+
+_BARE = frozenset({ScriptType.BARE, ScriptType.UNKNOWN})
+"""Kinds that hold their script themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +31,35 @@ class Shown:
         inner: The script that names the keys; None when it is hidden, or is no script of keys.
         mismatch: The field whose script does not hash to what it should, by its BIP174 name, or `TAPROOT_FIELDS`.
         taproot: What is shown of a taproot output.
+        multisig: Threshold and keys, when the script is exactly an m-of-n; of taproot when nothing else spends it.
     """
 
     kind: str
     inner: bytes | None = None
     mismatch: str | None = None
     taproot: ShownTaproot = HIDDEN
+    multisig: tuple[int, tuple[bytes, ...]] | None = None
 
-    @property
-    def multisig(self) -> tuple[int, tuple[bytes, ...]] | None:
-        """Threshold and keys, when the script is exactly an m-of-n; of a taproot output when nothing else spends it."""
-        if self.inner is None:
-            return self.taproot.multisig
-        multisig = parse_multisig(self.inner)
-        return None if multisig is None else (multisig.threshold, multisig.pubkeys)
+    @classmethod
+    def script(cls, kind: str, inner: bytes) -> Shown:
+        """A script that hashes to what it should."""
+        multisig = parse_multisig(inner)
+        return cls(kind, inner, multisig=None if multisig is None else (multisig.threshold, multisig.pubkeys))
+
+    @classmethod
+    def tree(cls, found: ShownTaproot | None) -> Shown:
+        """A taproot output; None when what is shown of it leads to another."""
+        if found is None:
+            return cls("tr", mismatch=TAPROOT_FIELDS)
+        return cls("tr", taproot=found, multisig=found.multisig)
 
     @property
     def pubkeys(self) -> tuple[bytes, ...]:
         """The public keys that the script holds, whatever else it holds; x-only in taproot."""
-        if self.taproot is not HIDDEN:
-            return self.taproot.pubkeys
+        if self.multisig is not None:
+            return self.multisig[1]
         if self.inner is None:
-            return ()
-        multisig = parse_multisig(self.inner)
-        if multisig is not None:
-            return multisig.pubkeys
+            return self.taproot.pubkeys
         parts = operations(self.inner) or []
         return tuple(dict.fromkeys(data for _, data, _ in parts if data is not None and _like_a_key(data)))
 
@@ -76,22 +83,23 @@ def shown(script: bytes, redeem: bytes | None, witness: bytes | None) -> Shown:
         return Shown(kind.value, mismatch=REDEEM_SCRIPT)
     if kind is ScriptType.WSH:
         return _shown_wsh("wsh", script, witness)
-    inner = script if kind in {ScriptType.BARE, ScriptType.UNKNOWN} else None
-    return Shown(kind.value, inner, WITNESS_SCRIPT if witness is not None else None)
+    if witness is not None:
+        return Shown(kind.value, mismatch=WITNESS_SCRIPT)
+    return Shown.script(kind.value, script) if kind in _BARE else Shown(kind.value)
 
 
 def _shown_wsh(kind: str, program: bytes, witness: bytes | None) -> Shown:
     if witness is None:
         return Shown(kind)
-    return Shown(kind, witness) if p2wsh_script(witness) == program else Shown(kind, mismatch=WITNESS_SCRIPT)
+    return Shown.script(kind, witness) if p2wsh_script(witness) == program else Shown(kind, mismatch=WITNESS_SCRIPT)
 
 
 def _shown_sh(script: bytes, redeem: bytes | None, witness: bytes | None) -> Shown:
     if redeem is None:
-        nested = witness is not None and p2sh_script(p2wsh_script(witness)) == script
-        if nested or witness is None:
-            return Shown("sh-wsh" if nested else "sh", witness)
-        return Shown("sh", mismatch=WITNESS_SCRIPT)
+        if witness is None:
+            return Shown("sh")
+        nested = p2sh_script(p2wsh_script(witness)) == script
+        return Shown.script("sh-wsh", witness) if nested else Shown("sh", mismatch=WITNESS_SCRIPT)
     if p2sh_script(redeem) != script:
         return Shown("sh", mismatch=REDEEM_SCRIPT)
     kind = classify(redeem)
@@ -99,7 +107,7 @@ def _shown_sh(script: bytes, redeem: bytes | None, witness: bytes | None) -> Sho
         return _shown_wsh("sh-wsh", redeem, witness)
     if witness is not None:
         return Shown("sh", mismatch=WITNESS_SCRIPT)
-    return Shown("sh-wpkh") if kind is ScriptType.WPKH else Shown("sh", redeem)
+    return Shown("sh-wpkh") if kind is ScriptType.WPKH else Shown.script("sh", redeem)
 
 
 def key_hash(script: bytes, redeem: bytes | None) -> bytes | None:

@@ -12,14 +12,15 @@ from wormsig.errors import PsbtError
 from wormsig.psbt.finals import final_of
 from wormsig.psbt.preimages import preimages_in
 from wormsig.psbt.scripts import input_scripts
-from wormsig.psbt.sigkeys import SIGNATURE_TYPES
 from wormsig.psbt.solver import guess
 from wormsig.psbt.verify import held_signatures
 from wormsig.wallet.policy import MiniscriptPolicy, TaprootPolicy
 from wormsig.wallet.sizes import Spend, final_size
 
 if TYPE_CHECKING:
-    from wormsig.psbt.model import Fields
+    from collections.abc import Container
+
+    from wormsig.psbt.templates import FinalScripts
     from wormsig.review.subject import Subject
 
 _OVERHEAD = 4 + 4
@@ -32,13 +33,17 @@ _MARKER = 2
 """Marker and flag of the segwit serialization (BIP141)."""
 
 
-def estimated_vsize(subject: Subject) -> int | None:
+def estimated_vsize(subject: Subject, signed: Container[int]) -> int | None:
     """Virtual bytes of the final transaction: a quarter of its weight, rounded up.
+
+    Args:
+        subject: What is reviewed.
+        signed: Inputs that carry signatures.
 
     Returns:
         None when an input's final size cannot be told: its script is unknown, of no known kind, or locked.
     """
-    sizes = _Sizes(subject)
+    sizes = _Sizes(subject, signed)
     tx = subject.psbt.tx
     base = _OVERHEAD + len(write_compact(len(tx.inputs))) + len(write_compact(len(tx.outputs)))
     base += _INPUT * len(tx.inputs)
@@ -62,30 +67,44 @@ Size = tuple[int, int]
 
 
 class _Sizes:
-    """Sizes of final scripts, input by input; those of the wallet's unsigned inputs are computed once."""
+    """Sizes of final scripts, input by input; those of unsigned inputs that are alike are computed once."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, signed: Container[int]) -> None:
         self._subject = subject
-        self._known: dict[tuple[int, frozenset[bytes]], Size | None] = {}
+        self._signed = signed
+        self._own_sizes: dict[tuple[int, frozenset[bytes]], Size | None] = {}
+        self._alike: dict[tuple[str, int, int], Size] = {}
 
     def of(self, index: int) -> Size | None:
         """Of one input; None when it cannot be told."""
+        final = final_of(self._subject.psbt, index)
+        if final is not None:
+            return _size(final)
+        own = index in self._subject.owned.inputs
+        size = self._own(index) if own and index not in self._signed else None
+        if size is not None:
+            return size
+        try:
+            return self._shown(index)
+        except PsbtError:
+            return self._own(index) if own else None
+
+    def _shown(self, index: int) -> Size | None:
+        """By what the PSBT shows of it. Raises PsbtError when that proves nothing."""
         psbt = self._subject.psbt
-        final = final_of(psbt, index)
-        if final is None and index in self._subject.owned.inputs and not _is_signed(psbt.inputs[index]):
-            size = self._own(index)
-            if size is not None:
-                return size
-        if final is None:
-            try:
-                scripts = input_scripts(psbt, index)
-            except PsbtError:
-                return self._own(index) if index in self._subject.owned.inputs else None
+        scripts = input_scripts(psbt, index)
+        if index in self._signed or scripts.multisig is None:
             held = {key: value for key, value in held_signatures(psbt, index).items() if scripts.has_key(key)}
             final = guess(psbt, index, scripts, held)
-        if final is None:
-            return None
-        return len(final.script_sig), len(final.witness) if final.stack else 0
+            return None if final is None else _size(final)
+        key = scripts.script_type, scripts.multisig.threshold, len(scripts.script_code)
+        size = self._alike.get(key)
+        if size is None:
+            final = guess(psbt, index, scripts, {})
+            if final is None:
+                return None
+            size = self._alike[key] = _size(final)
+        return size
 
     def _own(self, index: int) -> Size | None:
         """The wallet's smallest way that locks leave open, signed by whoever is needed."""
@@ -97,12 +116,12 @@ class _Sizes:
             preimages = frozenset([digest for _, digest, _ in preimages_in(subject.psbt.inputs[index])])
         sequence = tx.inputs[index].sequence
         key = sequence, preimages
-        if key not in self._known:
+        if key not in self._own_sizes:
             spend = Spend(tx.version, tx.locktime, sequence, preimages)
             size = final_size(wallet, subject.owned.inputs[index], spend)
-            self._known[key] = None if size is None else (size.script_sig, size.witness)
-        return self._known[key]
+            self._own_sizes[key] = None if size is None else (size.script_sig, size.witness)
+        return self._own_sizes[key]
 
 
-def _is_signed(fields: Fields) -> bool:
-    return not SIGNATURE_TYPES.isdisjoint([key[0] for key in fields])
+def _size(final: FinalScripts) -> Size:
+    return len(final.script_sig), len(final.witness) if final.stack else 0

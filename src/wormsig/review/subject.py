@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wormsig.errors import PsbtError
 from wormsig.psbt.model import OUT_REDEEM_SCRIPT, OUT_WITNESS_SCRIPT, REDEEM_SCRIPT, WITNESS_SCRIPT, is_final
+from wormsig.psbt.scripts import input_scripts
 from wormsig.review.scripts import Shown, shown
-from wormsig.review.taproot import TAPROOT_FIELDS, input_taproot, output_taproot
+from wormsig.review.taproot import input_taproot, output_taproot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
     from wormsig.bitcoin.network import Network
     from wormsig.bitcoin.tx import TxOutput
     from wormsig.psbt.model import Psbt
+    from wormsig.psbt.scripts import InputScripts
     from wormsig.review.claims import KeyIndex
     from wormsig.review.context import ReviewContext
     from wormsig.review.ownership import Ownership
-    from wormsig.review.taproot import ShownTaproot
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,21 @@ class ShownScripts:
         coin, fields = self._coins[index], self._psbt.inputs[index]
         if coin is None:
             return Shown("unknown")
-        proven = self._psbt.memo.scripts.get(index) if is_final(self._psbt, index) else None
-        if proven is not None and proven.taproot is None:  # final scripts carry what their fields no longer say
-            return shown(coin.script, proven.redeem, proven.witness)
+        proven = self._proven(index, coin)
+        if proven is not None and proven.multisig is not None:  # already hashed and read, with the signatures
+            multisig = proven.multisig.threshold, proven.multisig.pubkeys
+            return Shown(proven.script_type, proven.script_code, multisig=multisig)
         plain = shown(coin.script, fields.get(REDEEM_SCRIPT), fields.get(WITNESS_SCRIPT))
-        return plain if plain.kind != "tr" or plain.mismatch else _taproot(input_taproot(self._psbt, index))
+        return Shown.tree(input_taproot(self._psbt, index)) if plain.kind == "tr" and not plain.mismatch else plain
+
+    def _proven(self, index: int, coin: TxOutput) -> InputScripts | None:
+        if is_final(self._psbt, index):
+            return None
+        try:
+            proven = input_scripts(self._psbt, index)
+        except PsbtError:
+            return None
+        return proven if proven.spent.script == coin.script else None
 
     def output(self, index: int) -> Shown:
         """The script behind an output."""
@@ -85,13 +97,9 @@ class ShownScripts:
     def _open_output(self, index: int) -> Shown:
         script, fields = self._psbt.tx.outputs[index].script, self._psbt.outputs[index]
         plain = shown(script, fields.get(OUT_REDEEM_SCRIPT), fields.get(OUT_WITNESS_SCRIPT))
-        return plain if plain.kind != "tr" or plain.mismatch else _taproot(output_taproot(script, fields))
+        return Shown.tree(output_taproot(script, fields)) if plain.kind == "tr" and not plain.mismatch else plain
 
     def pubkeys(self, item: tuple[str, int]) -> tuple[bytes, ...]:
         """The public keys in the script behind an item: `input` or `output`, and the index."""
         kind, index = item
         return (self.input(index) if kind == "input" else self.output(index)).pubkeys
-
-
-def _taproot(found: ShownTaproot | None) -> Shown:
-    return Shown("tr", mismatch=TAPROOT_FIELDS) if found is None else Shown("tr", taproot=found)
