@@ -58,6 +58,11 @@ def spend(
     )
     for index, (tx, script) in enumerate(zip(txs, scripts, strict=True)):
         psbt = updater.with_previous_tx(psbt, index, tx.serialize())
+        if script.taproot is not None:
+            psbt = updater.with_witness_utxo(psbt, index, tx.outputs[0])
+            derivations = script.taproot.derivations if origins else {}
+            psbt = updater.with_input_taproot(psbt, index, script.taproot.output, derivations=derivations)
+            continue
         psbt = updater.with_input_scripts(
             psbt,
             index,
@@ -65,6 +70,9 @@ def spend(
             witness_script=script.witness,
             origins=script.origins if origins else {},
         )
+    if back.taproot is not None:
+        derivations = back.taproot.derivations if origins else {}
+        return updater.with_output_taproot(psbt, 1, back.taproot.output, derivations=derivations)
     return updater.with_output_scripts(
         psbt, 1, redeem_script=back.redeem, witness_script=back.witness, origins=back.origins if origins else {}
     )

@@ -34,13 +34,14 @@ def standard_path(script_type: ScriptKind, network: Network, account: int = 0) -
     """Where a cosigner's key for a kind of script is customarily found below a master key.
 
     Args:
-        script_type: `wsh` is m/48h/coin/account/2h and `sh-wsh` m/48h/coin/account/1h (BIP48); `sh` is m/45h (BIP45).
+        script_type: `wsh` is m/48h/coin/account/2h and `sh-wsh` m/48h/coin/account/1h (BIP48), `tr`
+            m/48h/coin/account/3h as wallets have it; `sh` is m/45h (BIP45).
         network: Decides the coin type: 0h on mainnet, 1h elsewhere.
         account: Ignored for `sh`: BIP45 has none.
     """
     if script_type == "sh":
         return (HARDENED + 45,)
-    kind = 2 if script_type == "wsh" else 1
+    kind = {"sh-wsh": 1, "wsh": 2, "tr": 3}[script_type]
     return (HARDENED + 48, HARDENED + network.coin_type, HARDENED + account, HARDENED + kind)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.bitcoin.sighash import SIGHASH_ALL
-from wormsig.errors import InputError, KeyFileError, RefusedError
+from wormsig.errors import InputError, KeyFileError, NotSupportedError, RefusedError
 from wormsig.psbt.model import is_final, sighash_type
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.signer import sign_inputs
@@ -102,14 +102,20 @@ class SoftwareKey:
         return psbt
 
     def _keys_for(self, approved: Approved, index: int) -> dict[bytes, bytes]:
-        """Public key -> secret key of one input, from the place where the review found its script in the wallet."""
+        """Public key -> secret key of one input, from the place where the review found its script in the wallet.
+
+        Taproot's public keys are x-only. A key that stands in a script twice, with branches of its own each time, signs
+        with both.
+        """
         branch, child = _place(approved, index)
         scripts = input_scripts(approved.psbt, index)
         found: dict[bytes, bytes] = {}
         for account in self._branch(branch):
             seckey = account.child(child)
             pubkey = secp.pubkey_of(seckey)
-            if not scripts.has_key(pubkey):
+            if scripts.taproot is not None:
+                pubkey = pubkey[1:]
+            if not (scripts.taproot.signable(pubkey) if scripts.taproot is not None else scripts.has_key(pubkey)):
                 raise RefusedError(f"input {index}: our key at {branch}/{child} is not in its script (C21)")
             found[pubkey] = seckey
         return found
@@ -117,7 +123,14 @@ class SoftwareKey:
     def _branch(self, branch: int) -> tuple[_BranchSecret, ...]:
         known = self._branches.get(branch)
         if known is None:
-            children = [account.child(branch) for _, account in self._accounts]
+            accounts = {self._wallet.keys.index(key): account for key, account in self._accounts}
+            children = [
+                accounts[use.keys[0]].child(use.branches[branch])
+                for use in self._wallet.uses
+                if not use.is_aggregate and use.keys[0] in accounts
+            ]
+            if not children:
+                raise NotSupportedError(f"{self._label} has a part in MuSig2 keys only, which cannot be signed for yet")
             known = tuple(_BranchSecret(child.chain_code, child.seckey, child.pubkey) for child in children)
             self._branches[branch] = known
         return known

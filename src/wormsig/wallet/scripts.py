@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.bitcoin.script import hash160, multisig_script, p2sh_script, p2wsh_script
@@ -39,8 +39,7 @@ class Signers:
     children: tuple[KeyOrigin, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Derivation:
+class Derivation(NamedTuple):
     """A key of a taproot output as PSBT_IN_TAP_BIP32_DERIVATION says it (BIP371).
 
     Attributes:

@@ -81,11 +81,11 @@ def import_(
 @_file
 @click.option(
     "--script-type",
-    type=click.Choice(["wsh", "sh-wsh", "sh"]),
+    type=click.Choice(["wsh", "sh-wsh", "sh", "tr"]),
     default="wsh",
     show_default=True,
     help="The wallet's kind of script. A master key is derived at m/48h/coin/ACCOUNT/2h for wsh,"
-    " m/48h/coin/ACCOUNT/1h for sh-wsh (BIP48), m/45h for sh (BIP45).",
+    " m/48h/coin/ACCOUNT/1h for sh-wsh (BIP48), m/48h/coin/ACCOUNT/3h for tr, m/45h for sh (BIP45).",
 )
 @click.option("--account", type=click.IntRange(0, (1 << 31) - 1), default=0, show_default=True, help="BIP48's account.")
 @network_option
