@@ -109,26 +109,21 @@ class KeyIndex:
             self._branches |= {origin.encode(): branch for origin in signers.children}
             self._expected[branch] = tuple(origin.encode() for origin in signers.origins)
 
-    def place(self, origin: bytes) -> Place | None:
-        """Branch and index when the origin is that of a key of the wallet's scripts, else None."""
-        branch = self._branches.get(origin[:-4])
-        if branch is None:
-            return None
-        index = int.from_bytes(origin[-4:], "little")
-        return (branch, index) if index < HARDENED else None
-
     def places(self, fields: Mapping[bytes, bytes], kind: Kind) -> list[Place]:
         """The first few different places that a map's key origins name, of the kind that the wallet's scripts have."""
-        found: list[Place] = []
-        wanted = kind.taproot if self._is_taproot else kind.ecdsa
-        for key, value in fields.items():
+        named: list[tuple[int, bytes]] = []
+        is_taproot, branches = self._is_taproot, self._branches
+        wanted = kind.taproot if is_taproot else kind.ecdsa
+        for key, value in fields.items():  # every map of a PSBT comes through here
             if key[0] == wanted:
-                place = self.place(tap_origin(value) if self._is_taproot else value)
-                if place is not None and place not in found:
-                    found.append(place)
-                    if len(found) == MAX_PLACES:
+                origin = tap_origin(value) if is_taproot else value
+                branch = branches.get(origin[:-4])
+                if branch is not None and (branch, origin[-4:]) not in named:
+                    named.append((branch, origin[-4:]))
+                    if len(named) == MAX_PLACES:
                         break
-        return found
+        places = [(branch, int.from_bytes(index, "little")) for branch, index in named]
+        return [place for place in places if place[1] < HARDENED]
 
     def key_of(self, origin: bytes) -> WalletKey | None:
         """The wallet's key that an origin names: by the longest agreeing path, else by fingerprint alone."""

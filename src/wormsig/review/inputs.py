@@ -13,28 +13,32 @@ from wormsig.bitcoin.sighash import SIGHASH_SINGLE, sighash_name
 from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, REDEEM_SCRIPT, SIGHASH_TYPE, WITNESS_SCRIPT
 from wormsig.review.claims import INPUT, claims
 from wormsig.review.findings import Code
-from wormsig.review.origins import label, origin_text, stray_claims, wrong_origins
+from wormsig.review.origins import label, origin_text, stray_claims
 from wormsig.review.report import Finding
 from wormsig.review.taproot import TAPROOT_FIELDS, has_key_path, own_taproot_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from wormsig.psbt.model import Fields
     from wormsig.review.claims import KeyIndex
     from wormsig.review.context import ReviewContext
+    from wormsig.review.origins import WrongOrigin
     from wormsig.review.subject import Subject
     from wormsig.wallet.derive import WalletScript
 
 _NAMED = 5
 
 
-def input_findings(subject: Subject, allowed_sighash: Collection[int]) -> list[Finding]:
+def input_findings(
+    subject: Subject, allowed_sighash: Collection[int], odd_origins: Mapping[int, tuple[list[WrongOrigin], bool]]
+) -> list[Finding]:
     """Judge every input.
 
     Args:
         subject: What is reviewed.
         allowed_sighash: Types that are signed and accepted.
+        odd_origins: What `unlike_the_wallets` found.
     """
     found = _duplicates(subject)
     foreign: list[int] = []
@@ -46,8 +50,10 @@ def input_findings(subject: Subject, allowed_sighash: Collection[int]) -> list[F
             found += _sighash_findings(subject, index, int.from_bytes(sighash, "little"), allowed_sighash)
         if own is not None:
             found += _own_script_findings(index, fields, own, key_path=key_path)
-            if subject.keys is not None:
-                found += _origin_findings(subject.keys, index, fields, own)
+            if subject.keys is not None and index in odd_origins:
+                wrong, strays = odd_origins[index]
+                found += _wrong_origins(index, wrong)
+                found += _strays(subject.keys, index, fields, own) if strays else ()
             continue
         foreign.append(index)
         mismatch = subject.shown.input(index).mismatch
@@ -149,26 +155,30 @@ def _own_script_findings(index: int, fields: Fields, own: WalletScript, *, key_p
     return found
 
 
-def _origin_findings(keys: KeyIndex, index: int, fields: Fields, own: WalletScript) -> list[Finding]:
-    """Compare an own input's key origins with the wallet's."""
-    wrong, strays = wrong_origins(keys, own, fields, INPUT)
-    if not wrong and not strays:
-        return []
-    where = f"input {index}"
-    found = [
+def _wrong_origins(index: int, wrong: Sequence[WrongOrigin]) -> list[Finding]:
+    """Keys of the wallet's script for which another origin is stated."""
+    return [
         Finding(
             Code.WRONG_KEY_ORIGIN,
-            where,
-            f"{where} puts {each.who} at another place than the wallet does",
+            f"input {index}",
+            f"input {index} puts {each.who} at another place than the wallet does",
             details=(f"it says {each.stated}, the wallet says {each.expected}",),
         )
         for each in wrong
     ]
-    for key, claim in stray_claims(keys, own, fields, INPUT) if strays else ():
-        message = f"{where} names a key of {label(key)} that is not in the wallet's script"
-        details = (f"{claim.pubkey.hex()} at {origin_text(claim.origin)}",)
-        found.append(Finding(Code.WRONG_KEY_ORIGIN, where, message, details=details))
-    return found
+
+
+def _strays(keys: KeyIndex, index: int, fields: Fields, own: WalletScript) -> list[Finding]:
+    """Key origins under our fingerprints for public keys that are not in the script."""
+    return [
+        Finding(
+            Code.WRONG_KEY_ORIGIN,
+            f"input {index}",
+            f"input {index} names a key of {label(key)} that is not in the wallet's script",
+            details=(f"{claim.pubkey.hex()} at {origin_text(claim.origin)}",),
+        )
+        for key, claim in stray_claims(keys, own, fields, INPUT)
+    ]
 
 
 # --- C9, C21, C23: everybody else's

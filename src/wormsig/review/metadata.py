@@ -12,13 +12,13 @@ from wormsig.bitcoin.keys import HARDENED
 from wormsig.psbt.fields import BY_TYPE, Map, field_name
 from wormsig.psbt.model import GLOBAL_XPUB
 from wormsig.psbt.modifiable import Modifiable, modifiable
-from wormsig.review.claims import INPUT, OUTPUT, claims, tap_origin
+from wormsig.review.claims import INPUT, OUTPUT, claims
 from wormsig.review.findings import Code
 from wormsig.review.origins import label, origin_text
 from wormsig.review.report import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from wormsig.bitcoin.network import Network
     from wormsig.psbt.model import Psbt
@@ -80,14 +80,24 @@ def modifiable_findings(psbt: Psbt) -> list[Finding]:
 # --- C11
 
 
-def network_findings(psbt: Psbt, wallet: Wallet, keys: KeyIndex, context: ReviewContext) -> list[Finding]:
-    """Compare the wallet's network with the node's and with the coin types in derivation paths."""
+def network_findings(
+    psbt: Psbt, keys: KeyIndex, context: ReviewContext, *, clean: Container[int] = ()
+) -> list[Finding]:
+    """Compare the wallet's network with the node's and with the coin types in derivation paths.
+
+    Args:
+        psbt: The PSBT.
+        keys: The wallet's.
+        context: With the node's network.
+        clean: Inputs whose key origins are the wallet's and no others.
+    """
+    wallet = keys.wallet
     found: list[Finding] = []
     if context.network is not None and context.network is not wallet.network:
         message = f"wallet {wallet.name} is for {wallet.network.value}, the node is on {context.network.value}"
         found.append(Finding(Code.NETWORK_MISMATCH, "transaction", message))
     seen: set[bytes] = set()
-    for where, origin in _origins(psbt, keys):
+    for where, origin in _origins(psbt, keys, clean):
         head = origin[:12]
         if head in seen:
             continue
@@ -98,21 +108,14 @@ def network_findings(psbt: Psbt, wallet: Wallet, keys: KeyIndex, context: Review
     return found
 
 
-def _origins(psbt: Psbt, keys: KeyIndex) -> Iterator[tuple[str, bytes]]:
+def _origins(psbt: Psbt, keys: KeyIndex, clean: Container[int]) -> Iterator[tuple[str, bytes]]:
     """The wallet's own key origins, and the PSBT's that are not simply those."""
     for origin in keys.by_origin:
         yield "the wallet", origin
-    own = keys.by_origin
     for index, fields in enumerate(psbt.inputs):
-        for key, value in fields.items():
-            if key[0] == INPUT.ecdsa:
-                origin = value
-            elif key[0] == INPUT.taproot:
-                origin = tap_origin(value)
-            else:
-                continue
-            if origin[:-8] not in own:
-                yield f"input {index}", origin
+        if index not in clean:
+            for claim in claims(fields, INPUT):
+                yield f"input {index}", claim.origin
     for index, fields in enumerate(psbt.outputs):
         for claim in claims(fields, OUTPUT):
             yield f"output {index}", claim.origin

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.errors import InputError
-from wormsig.review.claims import claims, tap_origin, xonly
+from wormsig.review.claims import INPUT, claims, tap_origin, xonly
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from wormsig.review.claims import Claim, KeyIndex, Kind
+    from wormsig.review.subject import Subject
     from wormsig.wallet.derive import WalletScript
     from wormsig.wallet.model import WalletKey
 
@@ -30,6 +31,17 @@ class WrongOrigin:
     who: str
     stated: str
     expected: str
+
+
+def unlike_the_wallets(subject: Subject) -> dict[int, tuple[list[WrongOrigin], bool]]:
+    """The wallet's inputs whose key origins are not all, and only, those of the wallet; see `wrong_origins`."""
+    found: dict[int, tuple[list[WrongOrigin], bool]] = {}
+    if subject.keys is not None:
+        for index, own in subject.owned.inputs.items():
+            judged = wrong_origins(subject.keys, own, subject.psbt.inputs[index], INPUT)
+            if judged[0] or judged[1]:
+                found[index] = judged
+    return found
 
 
 def wrong_origins(

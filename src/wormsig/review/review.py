@@ -18,6 +18,7 @@ from wormsig.review.history import look_alike_findings, repeat_findings, unreada
 from wormsig.review.inputs import effective_sighash, input_findings
 from wormsig.review.metadata import modifiable_findings, network_findings, unknown_field_findings, xpub_findings
 from wormsig.review.musig import musig_findings, needs_musig
+from wormsig.review.origins import unlike_the_wallets
 from wormsig.review.outputs import output_findings
 from wormsig.review.ownership import NOTHING, prove
 from wormsig.review.report import Finding, OutputKind, Report, Severity
@@ -63,6 +64,7 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
     subject = _subject(psbt, coins.outputs, wallet, context, deriver)
     labels = Labels(subject)
     elsewhere = _elsewhere(subject)
+    odd_origins = unlike_the_wallets(subject)
     inputs = input_views(subject, signatures, labels)
     outputs = output_views(subject, elsewhere.outputs)
     sums = Sums.of(subject, inputs, outputs, frozenset(check.input for check in signatures.checks))
@@ -70,13 +72,13 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
         *coins.findings,
         *sum_findings([view.sats for view in inputs], [view.sats for view in outputs]),
         *sums.findings(context),
-        *input_findings(subject, allowed),
+        *input_findings(subject, allowed, odd_origins),
         *_inputs_elsewhere(elsewhere),
         *output_findings(subject, elsewhere.outputs),
         *signatures.findings,
         *musig_findings(inputs),
         *timing_findings(psbt.tx, context),
-        *_wallet_findings(subject),
+        *_wallet_findings(subject, frozenset(subject.owned.inputs) - odd_origins.keys()),
         *modifiable_findings(psbt),
         *unknown_field_findings(psbt),
         *_history(subject, outputs, sums),
@@ -197,13 +199,13 @@ def _inputs_elsewhere(elsewhere: Elsewhere) -> list[Finding]:
     ]
 
 
-def _wallet_findings(subject: Subject) -> list[Finding]:
-    """What only a wallet can tell: network and global xpubs."""
+def _wallet_findings(subject: Subject, clean: frozenset[int]) -> list[Finding]:
+    """What only a wallet can tell: network and global xpubs; `clean` are inputs with its key origins and no others."""
     if subject.keys is None:
         return []
     wallet = subject.keys.wallet
     return [
-        *network_findings(subject.psbt, wallet, subject.keys, subject.context),
+        *network_findings(subject.psbt, subject.keys, subject.context, clean=clean),
         *xpub_findings(subject.psbt, wallet),
     ]
 
