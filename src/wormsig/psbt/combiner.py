@@ -134,11 +134,12 @@ def union(mine: Psbt, others: Sequence[Psbt]) -> Psbt:
             raise PsbtError("PSBTs of different transactions or versions cannot be combined")
         inputs = zip(result.inputs, other.inputs, strict=True)
         outputs = zip(result.outputs, other.outputs, strict=True)
-        result = result.with_maps(
+        joined = result.with_maps(
             _joined(result.global_map, other.global_map),
             tuple([_joined_input(ours, theirs) for ours, theirs in inputs]),
             tuple([_joined(ours, theirs) for ours, theirs in outputs]),
         )
+        result = after_signing(result, joined)
         if result.tx != other.tx:
             raise PsbtError("the locktimes that they require do not make the same transaction together")
     return result

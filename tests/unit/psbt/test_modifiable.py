@@ -5,7 +5,7 @@ import pytest
 from support.psbts import coins, spend
 from wormsig.bitcoin.sighash import SIGHASH_ALL, SIGHASH_ANYONECANPAY, SIGHASH_NONE, SIGHASH_SINGLE
 from wormsig.psbt.codec import parse, serialize
-from wormsig.psbt.combiner import combine, with_signatures
+from wormsig.psbt.combiner import combine, union, with_signatures
 from wormsig.psbt.contribution import extract
 from wormsig.psbt.modifiable import (
     NOTHING,
@@ -46,6 +46,7 @@ def test_signing_takes_back_what_the_signature_rules_out(sighash: int, left: Mod
     assert contribution.differences == ()
     assert combine(verify(OPEN), [contribution]).psbt == signed
     assert with_signatures(OPEN, contribution.signatures) == signed
+    assert union(OPEN, [signed]) == union(signed, [OPEN]) == signed
 
 
 def test_flags_are_never_widened_and_bits_without_a_meaning_stay() -> None:
