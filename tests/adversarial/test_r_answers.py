@@ -315,7 +315,7 @@ async def test_r10_never_is_a_time_limit_and_says_who_was_not_there(stage: Stage
     await mallory.proposal()
     outcome = await mallory.outcome()
     assert (outcome.result, outcome.transaction) == ("failed", None)
-    await send.refused(ExitCode.THRESHOLD, "time is up", "0 of 2", "carol waiting")
+    await send.refused(ExitCode.THRESHOLD, "time is up", "0 of 2", "carol did not come")
 
 
 @act

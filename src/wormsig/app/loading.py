@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wormsig.app.files import read_argument
-from wormsig.errors import UsageError
+from wormsig.errors import InputError, UsageError
 from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry, load_file
 
@@ -17,13 +17,23 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
 
 
+MAX_NAME = 300
+"""Characters of an argument that are repeated in a message; base64 is longer."""
+
+
 def load_psbt(argument: str) -> Psbt:
     """Read a PSBT argument: a path, `-`, or base64.
 
     Raises:
         InputError: It cannot be read, or is not a PSBT.
     """
-    return codec.parse(codec.from_any(read_argument(argument)))
+    data = read_argument(argument)
+    try:
+        raw = codec.from_any(data)
+    except InputError as error:
+        what = "standard input" if argument == "-" else argument if len(argument) < MAX_NAME else "the argument"
+        raise InputError(f"{what} {error.message}", hint=error.hint) from None
+    return codec.parse(raw)
 
 
 def load_wallet(options: WalletOptions, home: Home) -> Wallet | None:

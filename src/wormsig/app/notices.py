@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.base import DelayedCall
 
-BLINK = 1.0
-"""Seconds that the relay may be away without a word; letting a code go looks like that, too."""
+BLINK = 6.0
+"""Seconds that the relay may be away without a word; letting a code go looks like that, too, and may take five."""
 
 
 class Notices:

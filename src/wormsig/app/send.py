@@ -16,6 +16,7 @@ from wormsig.app.threads import in_thread, the_reactor
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import status
 from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState, Phase
+from wormsig.ceremony.coordinator_state import Stage
 from wormsig.errors import NodeError, PeerError, ThresholdError, TransportError, UsageError, WormsigError
 from wormsig.journal.store import CeremonyRow
 from wormsig.psbt import codec
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from wormsig.journal.store import Journal
     from wormsig.node.client import Node
     from wormsig.transport.connector import Connector
+
+
+_STAGES = {
+    Stage.WAITING: "did not come",
+    Stage.CONNECTED: "came and did not get the PSBT",
+    Stage.OFFERED: "has not answered",
+    Stage.NOTHING_NEW: "brought nothing new",
+}
+"""Where a cosigner stands, for a person; the other stages are words already."""
 
 
 def begin(plan: SendPlan, journal: Journal) -> Session[CoordinatorState, CoordinatorEvent]:
@@ -184,11 +194,14 @@ class Coordinator:
         failures = list(self._table.failures.values())
         if failures and not self._expired:
             return failures[0]
-        said = [f"{c.name} {c.stage}{f' ({c.note})' if c.note else ''}" for c in state.cosigners.values()]
+        said = [
+            f"{c.name} {_STAGES.get(c.stage, c.stage)}{f' ({c.note})' if c.note else ''}"
+            for c in state.cosigners.values()
+        ]
         why = "time is up" if self._expired else "nobody is left who could sign"
         return ThresholdError(
             f"{machine.held(state)} of {state.start.threshold} signatures, and {why}: {', '.join(said)}",
-            hint=f"every signature so far is kept in ceremony {self._plan.ceremony[:6]}",
+            hint="nothing is lost: what was signed so far can be sent again, to whoever is missing",
         )
 
     # -- the transaction -------------------------------------------------------------------------------------------

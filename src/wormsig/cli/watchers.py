@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wormsig.app.receive_plan import Verdict
 from wormsig.ceremony import status as told
@@ -12,10 +12,15 @@ from wormsig.cli.reviews import show_report
 from wormsig.render.status import status_line, status_object
 
 if TYPE_CHECKING:
+    from twisted.internet.base import DelayedCall
+
     from wormsig.ceremony.status import Status
     from wormsig.cli.console import Console
     from wormsig.review.report import Report
 
+ALONE = 5.0
+"""Seconds until a cosigner is told that the coordinator is not there."""
+ALONE_WORDS = "Nobody is at the other end of the code yet. Waiting for the coordinator; Ctrl-C is safe."
 SCRIPT_HINT = "use -y in a script"
 VERIFY_HINT = "--verify on one side needs a person at a terminal on both"
 
@@ -94,6 +99,20 @@ class ReceiveWatcher(_Watcher):
     Args:
         console: Where to.
     """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._alone: DelayedCall | None = None
+
+    def wait(self, reactor: Any) -> None:  # noqa: ANN401  the reactor has no one type
+        """Say that nobody is there, when nothing happens for a while; silence looks like a failure."""
+        self._alone = reactor.callLater(ALONE, self._console.say, ALONE_WORDS)
+
+    def status(self, status: Status) -> None:
+        """Show what happened."""
+        if self._alone is not None and self._alone.active():
+            self._alone.cancel()
+        super().status(status)
 
     def show_review(self, report: Report) -> None:
         """The review."""

@@ -216,7 +216,9 @@ class WatchWallet:
         return InsufficientFundsError(
             f"not enough money: {_btc(sats)} and the fee are to be paid, {what} {_btc(usable)}{''.join(rest)}",
             balance=balance,
-            hint="if coins are missing, `--rescan` lets the node look through every block",
+            hint="name a reserved coin with --coin to spend it all the same"
+            if reserved
+            else "if coins are missing, `--rescan` lets the node look through every block",
         )
 
 

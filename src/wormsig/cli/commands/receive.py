@@ -96,7 +96,7 @@ def command(
     signer = open_signer(order.signer, passphrases(passphrase), node) if order.signer else None
     if signer is not None and wallet is not None:
         signer.for_wallet(wallet)  # a key of another wallet is found before anybody is contacted
-    code = _checked(code) if code is not None else _ask_code(console)
+    code = _ask_code(console) if code is None else _meant(_checked(code), console)
 
     def review(psbt: Psbt, wallet_id: str | None) -> Reviewed:
         named = wallet or _wallet_with(wallet_id, home)
@@ -137,7 +137,6 @@ def _checked(code: str) -> str:
 
 def _ask_code(console: Console) -> str:
     """Ask until it is a code; a word that is in no list is asked about, because a wrong code is burned."""
-    from wormsig.transport.codes import misspelt  # noqa: PLC0415  same
     from wormsig.transport.errors import BadCodeError  # noqa: PLC0415  same
 
     while True:
@@ -146,9 +145,29 @@ def _ask_code(console: Console) -> str:
         except BadCodeError as error:
             console.warn(f"{error.message}: {error.hint}")
             continue
-        wrong = [f"{word} (is it {near}?)" if near else word for word, near in misspelt(code)]
-        if not wrong or console.ask(f"Not in the list of words: {', '.join(wrong)}. Use the code as it is?"):
+        if _spelled(code, console):
             return code
+
+
+def _meant(code: str, console: Console) -> str:
+    """A code from the command line; a person who may have mistyped it is asked, a script is not.
+
+    Raises:
+        BadCodeError: It was not meant; nothing was sent.
+    """
+    from wormsig.transport.errors import BadCodeError  # noqa: PLC0415  same
+
+    if console.yes or not console.has_person() or _spelled(code, console):
+        return code
+    raise BadCodeError("the code was not used", hint="nothing is burned: type it again")
+
+
+def _spelled(code: str, console: Console) -> bool:
+    """Whether every word is one that `send` may choose, or the person says that the code is right all the same."""
+    from wormsig.transport.codes import misspelt  # noqa: PLC0415  same
+
+    wrong = [f"{word} (is it {near}?)" if near else word for word, near in misspelt(code)]
+    return not wrong or console.ask(f"Not in the list of words: {', '.join(wrong)}. Use the code as it is?")
 
 
 def _printable(reason: str | None) -> str | None:
@@ -209,6 +228,7 @@ def _run(
         async def ceremony(reactor: Any) -> CosignerState:  # noqa: ANN401  Twisted's reactor has no one type
             connector = await connector_for(reactor, relay, "cosigner")
             watcher = ReceiveWatcher(console)
+            watcher.wait(reactor)
             return await receive_with_code(
                 plan, code, connector=connector, journal=journal, node=node, watcher=watcher, time_limit=order.timeout
             )

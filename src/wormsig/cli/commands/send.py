@@ -266,9 +266,13 @@ def _deliver(state: CoordinatorState, output: tuple[Path | None, bool], console:
                 "psbt": base64.b64encode(combined).decode(),
             }
         )
+    elif final is not None and broadcast:
+        console.result(final.txid)
     elif final is not None:
-        console.result(final.txid if broadcast else final.serialize().hex())
-    elif path is None:
+        console.say("Not broadcast. The whole transaction, which `wormsig broadcast` takes:")
+        console.result(final.serialize().hex())
+    elif path is None and not (failed and combined == state.start.psbt):
+        console.say("What was signed so far, which `wormsig send` takes to go on:")
         console.result(base64.b64encode(combined).decode())
     if path is not None:
         write_file(path, combined, force=force)

@@ -46,7 +46,7 @@ def command(*, everything: bool, console: Console) -> None:
 
 def _line(each: Summary) -> str:
     wallet = sanitize(each.wallet or "-", 30)
-    signed = "" if each.have is None else f" · {each.have} of {each.need} signatures"
+    signed = "" if each.have is None else f" · {each.have} of {each.need} signed"
     people = ", ".join(f"{sanitize(name, 40)} {stage}" for name, stage in each.cosigners)
     text = f"{each.id[:6]}  {each.role:<11}  {wallet} · {each.network} · {each.phase}{signed} · {_age(each.created)}"
     return f"{text}\n        {people}" if people else text

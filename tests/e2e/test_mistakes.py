@@ -1,0 +1,102 @@
+"""Mistakes that everybody makes once: what the screen says then is short, true, and of use."""
+
+from __future__ import annotations
+
+import base64
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pexpect
+import pytest
+
+from support.world import World
+from wormsig.psbt import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import RunWormsig
+    from wormsig.node.regtest import RegtestNode
+
+
+@pytest.fixture(scope="module")
+def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with World(node, tmp_path_factory.mktemp("world")) as running:
+        running.fund()
+        yield running
+
+
+def errors(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith("error:")]
+
+
+@pytest.mark.parametrize("group", [(), ("wallet",), ("key",)])
+def test_a_group_without_a_command_shows_its_help(wormsig: RunWormsig, group: tuple[str, ...]) -> None:
+    done = wormsig(*group)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "\nCommands:\n" in done.stderr
+    assert errors(done.stderr) == ["error: a command is missing"]
+
+
+def test_a_file_that_is_no_psbt_is_named(wormsig: RunWormsig, tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("dear bob, …", encoding="utf-8")
+    for command in ("inspect", "finalize"):
+        done = wormsig(command, path)
+        assert done.returncode == 3
+        assert errors(done.stderr) == [f"error: {path} is neither a PSBT nor base64 of one"]
+    assert errors(wormsig("inspect", "-", stdin=b"dear").stderr) == ["error: standard input is not a PSBT"]
+
+
+def test_an_interrupted_send_repeats_only_what_is_new(world: World, tmp_path: Path) -> None:
+    alice, psbt = world["alice"], world.psbt()
+    send = alice.start("send", psbt, "--to", "bob", "-y")
+    while not any(line.startswith("  bob ") for line in list(send.err)):
+        assert send.process.poll() is None, send.err
+    send.process.send_signal(signal.SIGINT)
+    assert send.wait() == 130
+    assert send.out == []  # it would be the file that was given
+
+    done = alice.run("send", psbt, "--to", "bob", "--signer", alice.signer, "--timeout", "1s", "-y")
+    assert done.returncode == 7
+    kept = tmp_path / "kept.psbt"
+    kept.write_bytes(base64.b64decode(done.stdout))
+    assert codec.parse(kept.read_bytes()).txid
+    assert "which `wormsig send` takes to go on" in done.stderr
+    assert "bob did not come" in errors(done.stderr)[0]
+    again = alice.start("send", kept, "--to", "bob", "-y", "--json")
+    assert again.wait_for("started")["have"] == 1
+    again.process.send_signal(signal.SIGINT)
+    assert again.wait() == 130
+
+
+def at_a_terminal(world: World, *arguments: object) -> Any:
+    bob = world["bob"]
+    child = pexpect.spawn(
+        sys.executable, ["-m", "wormsig", *map(str, arguments)], env=bob.env, encoding="utf-8", timeout=60,
+        cwd=str(bob.home), dimensions=(50, 80),
+    )  # fmt: skip
+    child.delaybeforesend = None
+    return child
+
+
+def test_a_mistyped_code_is_asked_about_before_it_burns(world: World) -> None:
+    signer = world["bob"].signer
+    child = at_a_terminal(world, "receive", "987-guitarist-revenge-orka", "--signer", signer)
+    child.expect(r"orka \(is it orca\?\)\. +Use the code +as it is\? \[y/N\] ")
+    child.sendline("")
+    child.expect("error: the code was not used")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 6
+
+
+def test_who_waits_alone_is_told_so(world: World) -> None:
+    child = at_a_terminal(world, "receive", "987-guitarist-revenge-orca", "--signer", world["bob"].signer)
+    child.expect("Nobody is at the other end of the code yet")
+    child.sendintr()
+    child.expect("error: interrupted")
+    child.expect(pexpect.EOF)
