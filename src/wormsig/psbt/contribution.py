@@ -196,8 +196,7 @@ def _read_input(answer: _Answer, mine: Psbt, index: int, theirs: Fields) -> None
     settled = FINAL_SCRIPTSIG in ours or FINAL_SCRIPTWITNESS in ours
     for key, value in theirs.items():
         held = ours.get(key)
-        kind = key[0]
-        if kind in SIGNATURE_TYPES:
+        if key[0] in SIGNATURE_TYPES:
             if held == value or settled:
                 answer.known += 1
             else:
@@ -207,7 +206,7 @@ def _read_input(answer: _Answer, mine: Psbt, index: int, theirs: Fields) -> None
             continue
         elif key in _FINALS and not settled:
             answer.finals[index] = _NOTHING
-        elif kind in HASHES and held is None and not settled:
+        elif key[0] in HASHES and held is None and not settled:
             answer.preimages.append((index, key, value))
         else:
             _note(answer, Map.INPUT, index, key, "added" if held is None else "changed")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from wormsig.bitcoin.script import hash160
 from wormsig.psbt.fields import FIELDS, Map
 from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, PARTIAL_SIG
-from wormsig.psbt.sigkeys import SignatureKey, field_key, is_schnorr
+from wormsig.psbt.sigkeys import SCHNORR_KEYS, SignatureKey, field_key, is_schnorr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,11 +52,9 @@ def put_signatures(fields: Fields, signatures: Mapping[SignatureKey, bytes]) -> 
         fields: The input's map.
         signatures: `SignatureKey` -> signature as its field has it.
     """
-    if any(map(is_schnorr, signatures)):
-        fields = put_all(fields, {field_key(key): value for key, value in signatures.items() if is_schnorr(key)})
-        signatures = {key: value for key, value in signatures.items() if not is_schnorr(key)}
-        if not signatures:
-            return fields
+    for key in signatures:
+        if len(key) in SCHNORR_KEYS:
+            return _put_taproot_signatures(fields, signatures)
     together = {key: value for key, value in fields.items() if key[0] == PARTIAL_SIG}
     together.update({_SIGNATURE_KEY + pubkey: signature for pubkey, signature in signatures.items()})
     ordered = sorted(together, key=lambda key: hash160(key[1:])) if len(together) > 1 else list(together)
@@ -75,6 +73,12 @@ def put_signatures(fields: Fields, signatures: Mapping[SignatureKey, bytes]) -> 
         for held in ordered:
             result[held] = together[held]
     return result
+
+
+def _put_taproot_signatures(fields: Fields, signatures: Mapping[SignatureKey, bytes]) -> dict[bytes, bytes]:
+    changed = put_all(fields, {field_key(key): value for key, value in signatures.items() if is_schnorr(key)})
+    others = {key: value for key, value in signatures.items() if not is_schnorr(key)}
+    return put_signatures(changed, others) if others else changed
 
 
 def finalized(fields: Fields, final: FinalScripts) -> dict[bytes, bytes]:

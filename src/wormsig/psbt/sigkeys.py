@@ -31,6 +31,9 @@ UNKNOWN_OUTPUT: Final = bytes(32)
 SIGNATURE_TYPES: Final = frozenset({PARTIAL_SIG, TAP_KEY_SIG[0], TAP_SCRIPT_SIG})
 """The key types of input fields that hold a signature."""
 
+SCHNORR_KEYS: Final = frozenset({32, 64})
+"""Lengths of the keys that BIP340 signatures stand under."""
+
 _ECDSA: Final = bytes((PARTIAL_SIG,))
 _TAPSCRIPT: Final = bytes((TAP_SCRIPT_SIG,))
 
@@ -44,7 +47,7 @@ def field_key(key: SignatureKey) -> bytes:
 
 def is_schnorr(key: SignatureKey) -> bool:
     """Whether BIP340 signatures stand under it, else ECDSA ones."""
-    return len(key) in {32, 64}
+    return len(key) in SCHNORR_KEYS
 
 
 def pubkey_of(key: SignatureKey) -> bytes:

@@ -20,9 +20,7 @@ from wormsig.psbt._seal import SEAL, Seal, demand
 from wormsig.psbt.digests import digest, signs_nothing
 from wormsig.psbt.fields import Map, field_name
 from wormsig.psbt.model import (
-    PARTIAL_SIG,
     TAP_KEY_SIG,
-    TAP_SCRIPT_SIG,
     Psbt,
     sighash_type,
     spent_output,
@@ -31,6 +29,7 @@ from wormsig.psbt.model import (
 )
 from wormsig.psbt.scripts import InputScripts, input_scripts
 from wormsig.psbt.sigkeys import (
+    SIGNATURE_TYPES,
     UNKNOWN_OUTPUT,
     SignatureKey,
     field_key,
@@ -228,8 +227,10 @@ def judge(
     inputs = _Inputs(psbt, allowed, proven)
     verified = psbt.memo.verified
     problems: list[SignatureProblem | None] = [None] * len(items)
-    ecdsa = _Batch()
-    bip340 = _Batch()
+    ecdsa: list[Item] = []
+    bip340: list[Item] = []
+    places: list[int] = []
+    taproot_places: list[int] = []
     for position, item in enumerate(items):
         index, key, signature = item
         scripts = inputs.scripts_for(index, key, signature)
@@ -238,38 +239,27 @@ def judge(
         elif item in verified:
             continue
         elif scripts.taproot is None:
-            ecdsa.items.append((key, digest(psbt, index, scripts, signature[-1]), signature[:-1]))
-            ecdsa.positions.append(position)
+            ecdsa.append((key, digest(psbt, index, scripts, signature[-1]), signature[:-1]))
+            places.append(position)
         else:
             sighash = signature[64] if len(signature) > 64 else SIGHASH_DEFAULT
-            bip340.items.append((key[:32], digest(psbt, index, scripts, sighash, key[32:]), signature[:64]))
-            bip340.positions.append(position)
-    for position in _verify(ecdsa, bip340):
-        problems[position] = _failure(items[position])
-    verified.update([items[at] for batch in (ecdsa, bip340) for at in batch.positions if problems[at] is None])
+            bip340.append((key[:32], digest(psbt, index, scripts, sighash, key[32:]), signature[:64]))
+            taproot_places.append(position)
+    places += taproot_places
+    for position, good in zip(places, _verified(ecdsa, bip340), strict=True):
+        if good:
+            verified.add(items[position])
+        else:
+            problems[position] = _failure(items[position])
     return tuple([SignatureCheck(*item, problem) for item, problem in zip(items, problems, strict=True)])
 
 
-class _Batch:
-    """Signatures of one kind to verify together, and where they stand."""
-
-    __slots__ = ("items", "positions")
-
-    def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.positions: list[int] = []
-
-
-def _verify(ecdsa: _Batch, bip340: _Batch) -> list[int]:
-    """The positions of those that do not verify."""
-    if not bip340.items:
-        answers = [(ecdsa, secp.verify_batch(ecdsa.items))]
-    else:
-        first, second = schnorr.verify_mixed(ecdsa.items, bip340.items)
-        answers = [(ecdsa, first), (bip340, second)]
-    return [
-        position for batch, valid in answers for position, good in zip(batch.positions, valid, strict=True) if not good
-    ]
+def _verified(ecdsa: list[Item], bip340: list[Item]) -> list[bool]:
+    """Which of them verify, the ECDSA ones first."""
+    if not bip340:
+        return secp.verify_batch(ecdsa)
+    first, second = schnorr.verify_mixed(ecdsa, bip340)
+    return first + second
 
 
 def _failure(item: tuple[int, SignatureKey, bytes]) -> SignatureProblem:
@@ -299,11 +289,9 @@ def _held(psbt: Psbt) -> list[tuple[int, SignatureKey, bytes]]:
     found: list[tuple[int, SignatureKey, bytes]] = []
     for index, fields in enumerate(psbt.inputs):
         for key, value in fields.items():
-            kind = key[0]
-            if kind in {PARTIAL_SIG, TAP_SCRIPT_SIG}:
-                found.append((index, key[1:], value))
-            elif key == TAP_KEY_SIG:
-                found.append((index, output_key_of(psbt, index), value))
+            if key[0] in SIGNATURE_TYPES:
+                under = output_key_of(psbt, index) if key == TAP_KEY_SIG else key[1:]
+                found.append((index, under, value))
     return found
 
 

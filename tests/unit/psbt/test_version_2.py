@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import pytest
 
-from support.psbts import coin, coins, spend
+from support.psbts import coins, spend
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput, write_compact
 from wormsig.errors import NotSupportedError, PsbtError, UsageError
 from wormsig.psbt import model
@@ -192,21 +191,6 @@ def test_c16_counts_are_looked_at_before_any_map() -> None:
     with pytest.raises(PsbtError) as caught:
         parse(head(write_compact(MAX_INPUTS), b"\x00"))
     assert caught.value.where == "input 0"
-
-
-def test_c16_time_grows_linearly() -> None:
-    def seconds(count: int) -> float:
-        each = coin("wsh", 1)
-        inputs = [TxInput(OutPoint(each.previous.txid_bytes, n)) for n in range(count)]
-        raw = serialize(create(inputs, [TxOutput(1, b"\x51")] * count, psbt_version=2))
-        spent = []
-        for _ in range(3):
-            began = time.process_time()
-            assert serialize(parse(raw)) == raw
-            spent.append(time.process_time() - began)
-        return min(spent)
-
-    assert seconds(8_000) < 25 * max(seconds(1_000), 0.002)
 
 
 def test_a_silent_payment_without_its_script_is_told_apart() -> None:
