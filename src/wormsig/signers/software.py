@@ -1,7 +1,8 @@
 """A software key signs its share of a wallet: only at places where the wallet's own descriptor has it (THREATS C21).
 
 What a PSBT says about derivations is never looked at: the review found each input's branch and index in the wallet,
-and the private key is derived there and compared with the input's script before it signs.
+and the private key is derived there and compared with the input's proven script before it signs. In taproot the
+internal key signs the key path, any other key every leaf that it stands in. MuSig2 is not signed here.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from wormsig.psbt.signer import sign_inputs
 from wormsig.wallet.model import BRANCHES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wormsig.bitcoin.keys import ExtendedPrivateKey
     from wormsig.psbt.model import Psbt
     from wormsig.review.approve import Approved
     from wormsig.signers.secret import SecretKey
-    from wormsig.wallet.model import Wallet, WalletKey
+    from wormsig.wallet.model import Wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +57,14 @@ class SoftwareKey:
 
     Raises:
         KeyFileError: The key is not one of the wallet's, or is for another network.
+        NotSupportedError: The wallet has it in MuSig2 aggregates only.
     """
 
     def __init__(self, secret: SecretKey, wallet: Wallet, *, label: str) -> None:
         self._label = label
         self._wallet = wallet
         self._accounts = _matching(secret, wallet, label)
+        self._uses = _uses(wallet, self._accounts, label)
         self._branches: dict[int, tuple[_BranchSecret, ...]] = {}
 
     def __repr__(self) -> str:
@@ -73,7 +78,7 @@ class SoftwareKey:
     @property
     def fingerprints(self) -> frozenset[bytes]:
         """Master fingerprints of the wallet's keys that it holds."""
-        return frozenset(key.fingerprint for key, _ in self._accounts)
+        return frozenset(self._wallet.keys[position].fingerprint for position in self._accounts)
 
     def sign(self, approved: Approved) -> Psbt:
         """Sign the approved inputs; nothing is finalized.
@@ -109,31 +114,50 @@ class SoftwareKey:
         """
         branch, child = _place(approved, index)
         scripts = input_scripts(approved.psbt, index)
+        proven = scripts.taproot
         found: dict[bytes, bytes] = {}
-        for account in self._branch(branch):
-            seckey = account.child(child)
+        for secret in self._branch(branch):
+            seckey = secret.child(child)
             pubkey = secp.pubkey_of(seckey)
-            if scripts.taproot is not None:
-                pubkey = pubkey[1:]
-            if not (scripts.taproot.signable(pubkey) if scripts.taproot is not None else scripts.has_key(pubkey)):
-                raise RefusedError(f"input {index}: our key at {branch}/{child} is not in its script (C21)")
-            found[pubkey] = seckey
+            if proven is None:
+                if not scripts.has_key(pubkey):
+                    raise RefusedError(f"input {index}: our key at {branch}/{child} is not in its script (C21)")
+                found[pubkey] = seckey
+            elif proven.signable(pubkey[1:]):  # a PSBT need not show every leaf
+                found[pubkey[1:]] = seckey
+        if not found:
+            raise RefusedError(
+                f"input {index}: our key at {branch}/{child} is in nothing that the PSBT shows of its script (C21)",
+                hint="ask for a PSBT with the input's internal key and leaf scripts",
+            )
         return found
 
     def _branch(self, branch: int) -> tuple[_BranchSecret, ...]:
         known = self._branches.get(branch)
         if known is None:
-            accounts = {self._wallet.keys.index(key): account for key, account in self._accounts}
-            children = [
-                accounts[use.keys[0]].child(use.branches[branch])
-                for use in self._wallet.uses
-                if not use.is_aggregate and use.keys[0] in accounts
-            ]
-            if not children:
-                raise NotSupportedError(f"{self._label} has a part in MuSig2 keys only, which cannot be signed for yet")
+            children = [account.child(branches[branch]) for account, branches in self._uses]
             known = tuple(_BranchSecret(child.chain_code, child.seckey, child.pubkey) for child in children)
             self._branches[branch] = known
         return known
+
+
+def _uses(
+    wallet: Wallet, accounts: Mapping[int, ExtendedPrivateKey], label: str
+) -> tuple[tuple[ExtendedPrivateKey, tuple[int, int]], ...]:
+    """The account's key and the steps to its branches, of every place in the wallet where ours signs by itself.
+
+    Raises:
+        NotSupportedError: There is none.
+    """
+    found = [
+        (accounts[use.keys[0]], use.branches) for use in wallet.uses if not use.is_aggregate and use.keys[0] in accounts
+    ]
+    if not found:
+        raise NotSupportedError(
+            f"{label} takes part in wallet {wallet.name} with MuSig2 only, which software keys cannot sign yet",
+            hint="sign with Bitcoin Core: --signer core:WALLET",
+        )
+    return tuple(found)
 
 
 def _place(approved: Approved, index: int) -> tuple[int, int]:
@@ -148,16 +172,16 @@ def _place(approved: Approved, index: int) -> tuple[int, int]:
     return place
 
 
-def _matching(secret: SecretKey, wallet: Wallet, label: str) -> tuple[tuple[WalletKey, ExtendedPrivateKey], ...]:
-    """The wallet's keys that a secret key is the private half of.
+def _matching(secret: SecretKey, wallet: Wallet, label: str) -> dict[int, ExtendedPrivateKey]:
+    """The wallet's keys that a secret key is the private half of, by position.
 
     Raises:
         KeyFileError: None of them, or another network.
     """
     if secret.network is not wallet.network:
         raise KeyFileError(f"{label} is for {secret.network.value}, wallet {wallet.name} for {wallet.network.value}")
-    pairs = [(key, secret.find(key, wallet.script_type)) for key in wallet.keys]
-    found = tuple((key, private) for key, private in pairs if private is not None)
+    pairs = [(position, secret.find(key, wallet.script_type)) for position, key in enumerate(wallet.keys)]
+    found = {position: private for position, private in pairs if private is not None}
     if found:
         return found
     claimed = wallet.key_with(secret.origin.fingerprint)
