@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 
 from support.hostile import edit_global, edit_input, edit_output, edit_tx
-from support.stage import Sending, Stage, act, events_named
+from support.stage import HURRY, Sending, Stage, act, events_named
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.ceremony import coordinator, messages, wire
 from wormsig.errors import ExitCode, WormsigError
@@ -321,7 +321,7 @@ async def test_r10_never_is_a_time_limit_and_says_who_was_not_there(stage: Stage
 @act
 async def test_r10_who_acknowledges_nothing_holds_up_nobody(stage: Stage) -> None:
     psbt = stage.psbt()
-    send = stage.send(psbt, *cosigners("deaf", "dumb", "bob", "carol"), env={"WORMSIG_LIMITS": "farewell=1,close=1"})
+    send = stage.send(psbt, *cosigners("deaf", "dumb", "bob", "carol"), env={"WORMSIG_LIMITS": f"{HURRY},farewell=1"})
     await send.join("deaf")  # never acknowledges the proposal
     dumb = await send.join("dumb")
     await dumb.proposal()

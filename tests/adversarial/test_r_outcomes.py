@@ -11,6 +11,7 @@ from twisted.internet.defer import ensureDeferred
 
 from support.hostile import edit_global, edit_output, edit_tx, with_output
 from support.stage import (
+    ALERT,
     Stage,
     act,
     cosigner_events,
@@ -67,9 +68,9 @@ def fresh() -> str:
     return f"{next(_ceremonies):032x}"
 
 
-async def signed_by_bob(stage: Stage, psbt: Psbt, *arguments: object) -> tuple[Any, Process]:
+async def signed_by_bob(stage: Stage, psbt: Psbt, **how: Any) -> tuple[Any, Process]:
     """A hostile coordinator that has bob's signature, and bob who waits for the outcome."""
-    mallory, receive = await stage.offer("bob", *arguments)
+    mallory, receive = await stage.offer("bob", **how)
     await mallory.propose(psbt, ceremony=fresh())
     given = await mallory.contribution()
     assert list(partial_sigs(given, 0).items()) == [stage.signature(psbt, "bob")]
@@ -123,7 +124,7 @@ async def test_r12_who_takes_the_signature_and_leaves_or_falls_silent_is_told_ap
         assert "left: thanks" in error_line(receive)
 
     async def falls_silent() -> None:
-        mallory, receive = await signed_by_bob(stage, stage.psbt())
+        mallory, receive = await signed_by_bob(stage, stage.psbt(), env={"WORMSIG_LIMITS": ALERT})
         mallory.channel._beat.cancel()
         await finished(receive, ExitCode.TRANSPORT)
         assert "no sign of the other side" in error_line(receive)

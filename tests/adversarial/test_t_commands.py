@@ -12,7 +12,7 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.threads import deferToThread
 
 from support.hostile import edit_tx
-from support.stage import HURRY, QUICK, Sending, Stage, act, error_line, events_named, finished
+from support.stage import ALERT, HURRY, QUICK, Sending, Stage, act, error_line, events_named, finished
 from support.wormholes import HELLO, both, sleep, stock_wormhole, stranger
 from wormsig.ceremony import coordinator, messages
 from wormsig.errors import ExitCode, WormsigError
@@ -213,7 +213,7 @@ async def test_t3_a_relay_that_cannot_be_reached_is_exit_6_within_the_limit(stag
 @act
 async def test_t3_a_relay_that_vanishes_in_the_middle_ends_both_sides_in_time(stage: Stage) -> None:
     relay = await start_relay(reactor)
-    doomed = {"WORMHOLE_RELAY_URL": relay.url}
+    doomed = {"WORMHOLE_RELAY_URL": relay.url, "WORMSIG_LIMITS": ALERT}
     send = stage.send(stage.psbt(), *cosigners("bob", "carol"), "--timeout", "9s", env=doomed)
     receive = stage.receive("bob", await send.code("bob"), env=doomed)
     await deferToThread(receive.wait_for, "answer-judged")
@@ -230,7 +230,7 @@ async def test_t3_a_relay_that_vanishes_in_the_middle_ends_both_sides_in_time(st
 
 @act
 async def test_a_cosigner_gone_in_any_phase_gets_a_new_code_and_may_come_back(stage: Stage) -> None:
-    send = stage.send(stage.psbt(), *cosigners("bob", "carol"))
+    send = stage.send(stage.psbt(), *cosigners("bob", "carol"), env={"WORMSIG_LIMITS": ALERT})
     early = await send.join("bob")
     await early.channel.close("flat battery")
     assert "flat battery" in (await send.event("peer-lost", cosigner="bob"))["why"]

@@ -40,8 +40,11 @@ if TYPE_CHECKING:
     from wormsig.transport.channel import Channel, Received
 
 SATS = 10_000_000
-QUICK = Limits(connect=10, pairing=30, entry=30, handshake=2, heartbeat=1, close=1, farewell=3, acknowledge=20)
-HURRY = "connect=10,handshake=2,heartbeat=1,quiet=2,silence=4,acknowledge=4,farewell=3,close=1"
+QUICK = Limits(connect=15, pairing=60, entry=60, handshake=10, heartbeat=1, close=2, farewell=10, acknowledge=30)
+HURRY = "connect=15,handshake=10,heartbeat=1,quiet=10,silence=30,acknowledge=30,farewell=10,close=2"
+ALERT = f"{HURRY},quiet=2,silence=4"
+"""For those who are to notice soon that somebody fell silent; on a busy machine also the living may."""
+
 PATIENCE = 45
 NODE_NAMES = ("WORMSIG_RPC_URL", "WORMSIG_RPC_COOKIE")
 
@@ -87,6 +90,7 @@ class Stage:
     def __enter__(self) -> Self:
         self.relay = pytest_twisted.blockon(ensureDeferred(start_relay(reactor)))
         self.people = {person.name: self._person(person) for person in self.scene.people}
+        self.psbt()  # the first coins take seconds, during which nobody here would answer
         return self
 
     def __exit__(self, *failure: object) -> None:

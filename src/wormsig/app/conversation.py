@@ -203,8 +203,8 @@ class Conversation:
             raise
         finally:
             self._notices.stop()
+            await channel.close(goodbye)  # still in touch: what was said last has to arrive
             self._table.in_touch.discard(self._name)
-            await channel.close(goodbye)
 
     # -- the talk --------------------------------------------------------------------------------------------------
 
