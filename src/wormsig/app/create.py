@@ -7,6 +7,7 @@ the wallet's own descriptor, and the result goes through the same review as anyb
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,17 +19,18 @@ from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput, previous_output
 from wormsig.errors import InputError, NodeError, RefusedError, UsageError
 from wormsig.psbt import codec, creator, model, updater
 from wormsig.psbt.size import estimated_vsize
+from wormsig.psbt.taproot import tap_derivations
 from wormsig.review.review import review
 from wormsig.wallet.derive import Deriver, WalletScript, locate
 from wormsig.wallet.model import CHANGE
+from wormsig.wallet.sizes import Spend, final_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from fractions import Fraction
 
     from wormsig.app.history import History
     from wormsig.app.settings import ReviewOptions
-    from wormsig.bitcoin.keys import KeyOrigin
     from wormsig.bitcoin.network import Network
     from wormsig.node.client import Node
     from wormsig.node.funds import WatchWallet
@@ -179,7 +181,7 @@ def create(
     used = highest_of(watching.highest_used(), history.highest_seen(wallet))
     change_index = order.change_index if order.change_index is not None else used.get(CHANGE, -1) + 1
     change = deriver.script(CHANGE, change_index)
-    funded = _fund(order, watching, deriver.address(CHANGE, change_index))
+    funded = _fund(order, watching, _ours(order, deriver, change))
     psbt = _assemble(order, funded, node, deriver, change)
     prepared = prepare(psbt, wallet, options, node=node, registry=registry, history=history, unattended=False)
     report = review(psbt, wallet, prepared.context, deriver=deriver)
@@ -195,7 +197,24 @@ def _with_reserved(order: Order, watching: WatchWallet, node: Node, history: His
     return replace(order, avoid=order.avoid | (reserved - frozenset(order.coins)))
 
 
-def _fund(order: Order, watching: WatchWallet, change_address: str) -> Psbt:
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """What bitcoind is told of the wallet: where change goes, and what an input weighs where it does not know."""
+
+    address: str
+    weight: int | None
+
+
+def _ours(order: Order, deriver: Deriver, change: WalletScript) -> _Ours:
+    address = deriver.address(change.branch, change.index)
+    if deriver.wallet.kind == "multisig":
+        return _Ours(address, None)
+    sequence = SEQUENCE_RBF if order.replaceable else SEQUENCE_FINAL
+    size = final_size(deriver.wallet, change, Spend(locktime=order.locktime, sequence=sequence))
+    return _Ours(address, None if size is None else size.input_weight)
+
+
+def _fund(order: Order, watching: WatchWallet, change: _Ours) -> Psbt:
     """Bitcoind's choice of coins and change."""
     known = watching.coins() if order.coins or any(payment.sats is None for payment in order.payments) else ()
     unknown = set(order.coins) - {coin.outpoint for coin in known}
@@ -219,15 +238,18 @@ def _fund(order: Order, watching: WatchWallet, change_address: str) -> Psbt:
             )
         amounts[order.payments[rest[0]].address] = left
         paying_fee = rest
-    funded = watching.fund(
+    fund = functools.partial(
+        watching.fund,
         {payment.address: amounts[payment.address] for payment in order.payments},
         fee_rate=order.fee_rate,
-        change_address=change_address,
-        coins=chosen,
+        change_address=change.address,
         avoid=order.avoid,
         subtract_fee=paying_fee,
     )
-    psbt = codec.parse(codec.from_any(funded))
+    psbt = codec.parse(codec.from_any(fund(coins=chosen, weight=change.weight)))
+    if change.weight is not None and not chosen:  # the coins are known now, so bitcoind can be told what they weigh
+        coins = tuple(txin.outpoint for txin in psbt.tx.inputs)
+        psbt = codec.parse(codec.from_any(fund(coins=coins, weight=change.weight, more=True)))
     spent = {txin.outpoint for txin in psbt.tx.inputs}
     if len(spent) != len(psbt.tx.inputs) or spent & order.avoid or (chosen and spent != set(chosen)):
         raise NodeError("the node chose other coins than it was told to")
@@ -260,9 +282,7 @@ def _assemble(order: Order, funded: Psbt, node: Node, deriver: Deriver, change: 
     for index, output in enumerate(psbt.tx.outputs):
         own = change if output.script == change.script_pubkey else locate(deriver, output.script)
         if own is not None:
-            psbt = updater.with_output_scripts(
-                psbt, index, redeem_script=own.redeem, witness_script=own.witness, origins=own.origins
-            )
+            psbt = _with_output(psbt, index, own)
     fee = total - sum(output.sats for output in psbt.tx.outputs)
     if withheld > fee:
         raise NodeError(f"the node's transaction holds back {withheld} sat from the payments for a fee of {fee} sat")
@@ -272,7 +292,7 @@ def _assemble(order: Order, funded: Psbt, node: Node, deriver: Deriver, change: 
 
 def _placed(deriver: Deriver, script: bytes, funded: Psbt, index: int) -> WalletScript:
     """Where the wallet has a coin's script; the node's key origins are hints, no more."""
-    hints = _hints(model.input_derivations(funded, index))
+    hints = _hints(deriver.wallet, funded, index)
     own = locate(deriver, script, hints, SEARCH_LIMIT)
     if own is None:
         raise NodeError(
@@ -282,16 +302,37 @@ def _placed(deriver: Deriver, script: bytes, funded: Psbt, index: int) -> Wallet
     return own
 
 
-def _hints(origins: Mapping[bytes, KeyOrigin]) -> list[tuple[int, int]]:
-    return [(origin.path[-2], origin.path[-1]) for origin in origins.values() if len(origin.path) >= 2]
+def _hints(wallet: Wallet, funded: Psbt, index: int) -> list[tuple[int, int]]:
+    branches = wallet.origin_branches
+    origins = [*model.input_derivations(funded, index).values()]
+    origins += [origin for _, origin in tap_derivations(funded.inputs[index]).values()]
+    known = [(branches.get(origin.encode()[:-4]), origin.path) for origin in origins]
+    return [(branch, path[-1]) for branch, path in known if branch is not None]
 
 
 def _with_coin(psbt: Psbt, index: int, raw: bytes, spent: TxOutput, own: WalletScript) -> Psbt:
     """All that a signer wants to know of an input; witness_utxo only where there is a witness (BIP174)."""
     psbt = updater.with_previous_tx(psbt, index, raw)
-    if own.witness is not None:
+    if own.witness is not None or own.taproot is not None:
         psbt = updater.with_witness_utxo(psbt, index, spent)
+    if own.taproot is not None:
+        made = own.taproot
+        return updater.with_input_taproot(
+            psbt, index, made.output, derivations=made.derivations, participants=made.participants
+        )
     return updater.with_input_scripts(
+        psbt, index, redeem_script=own.redeem, witness_script=own.witness, origins=own.origins
+    )
+
+
+def _with_output(psbt: Psbt, index: int, own: WalletScript) -> Psbt:
+    """How an output of the wallet's own is made."""
+    if own.taproot is not None:
+        made = own.taproot
+        return updater.with_output_taproot(
+            psbt, index, made.output, derivations=made.derivations, participants=made.participants
+        )
+    return updater.with_output_scripts(
         psbt, index, redeem_script=own.redeem, witness_script=own.witness, origins=own.origins
     )
 

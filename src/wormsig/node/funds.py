@@ -129,6 +129,8 @@ class WatchWallet:
         coins: Sequence[OutPoint] = (),
         avoid: Collection[OutPoint] = (),
         subtract_fee: Sequence[int] = (),
+        weight: int | None = None,
+        more: bool = False,
     ) -> str:
         """Let bitcoind choose coins and change (`walletcreatefundedpsbt`).
 
@@ -139,6 +141,9 @@ class WatchWallet:
             coins: Exactly these; bitcoind's choice when empty.
             avoid: Coins not to choose.
             subtract_fee: Positions of payments that the fee is taken from, in equal parts.
+            weight: Of the input that spends one of `coins`, where bitcoind does not know it: it counts on the key path
+                of taproot, and on the most expensive way of miniscript.
+            more: Take further coins where `coins` do not suffice.
 
         Returns:
             The PSBT in base64. Only which coins and how much change is to be taken from it.
@@ -148,13 +153,13 @@ class WatchWallet:
             NodeError: Any other refusal.
         """
         options = {
-            "add_inputs": not coins,
+            "add_inputs": more or not coins,
             "fee_rate": _three_decimals(fee_rate),
             "changeAddress": change_address,
             "replaceable": True,
             "subtractFeeFromOutputs": list(subtract_fee),
         }
-        chosen = [_reference(coin) for coin in coins]
+        chosen = [_reference(coin) | ({} if weight is None else {"weight": weight}) for coin in coins]
         outputs = [{address: to_btc(sats)} for address, sats in payments.items()]
         kept = [_reference(coin) for coin in avoid if coin not in coins]
         if kept:

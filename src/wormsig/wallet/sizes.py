@@ -63,6 +63,11 @@ class FinalSize:
         """Bytes of the serialized witness, its count included; 0 without one."""
         return _cost(self.items) + len(write_compact(len(self.items))) if self.items else 0
 
+    @property
+    def input_weight(self) -> int:
+        """Weight units of the whole input, outpoint and sequence included (BIP141)."""
+        return 4 * (36 + len(write_compact(self.script_sig)) + self.script_sig + 4) + self.witness
+
 
 Items: TypeAlias = "tuple[int, ...] | None"
 """Sizes of stack items, bottom first; None when it cannot be done."""
