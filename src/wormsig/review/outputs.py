@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wormsig.bitcoin.script import ScriptType, classify, script_asm, witness_program
+from wormsig.bitcoin.script import ScriptType, script_asm, witness_program
 from wormsig.bitcoin.tx import write_compact
 from wormsig.review.claims import OUTPUT, claims, xonly
 from wormsig.review.findings import Code
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
     from wormsig.review.claims import Claim, KeyIndex
     from wormsig.review.context import ReviewContext
+    from wormsig.review.scripts import Shown
     from wormsig.review.subject import Subject
     from wormsig.wallet.derive import WalletScript
     from wormsig.wallet.model import WalletKey
 
 _DUST_RELAY_RATE = 3
 """sat/vB, bitcoind's default for dust."""
+
+_NEVER_DUST = (8 + 9 + 148) * _DUST_RELAY_RATE
+"""Beside three times the script's length: from here on nothing is dust."""
 
 _SINGLE_KEY = frozenset({"wpkh", "sh-wpkh", "pkh"})
 
@@ -44,18 +48,20 @@ def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[
     found: list[Finding] = []
     spent = {coin.script for coin in subject.coins if coin is not None}
     for index, output in enumerate(tx.outputs):
-        found += _amount_findings(index, output.sats, output.script)
         own = subject.owned.outputs.get(index)
         if own is not None:
+            found += _amount_findings(index, output.sats, output.script, "own")
             found += _change_findings(subject, index, own, reused=output.script in spent)
             continue
-        found += _script_findings(subject, index)
+        behind = subject.shown.output(index)
+        found += _amount_findings(index, output.sats, output.script, behind.kind)
+        found += _script_findings(index, output.script, behind)
         if subject.keys is None:
             continue
         if index in other_wallets:
             message = f"output {index} pays another wallet of yours"
             found.append(Finding(Code.OTHER_WALLET, f"output {index}", message, details=(other_wallets[index],)))
-        else:
+        elif subject.psbt.outputs[index] or behind.inner is not None:  # else nothing is claimed and nothing shown
             found += _look_alike_change(subject, subject.keys, index)
     return found
 
@@ -63,18 +69,18 @@ def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[
 # --- C13, C14, C19: amounts and scripts
 
 
-def _amount_findings(index: int, sats: int, script: bytes) -> list[Finding]:
-    where, kind = f"output {index}", classify(script)
-    if kind is ScriptType.OP_RETURN:
+def _amount_findings(index: int, sats: int, script: bytes, kind: str) -> list[Finding]:
+    where = f"output {index}"
+    if kind == ScriptType.OP_RETURN:
         return (
             [Finding(Code.BURNED_COINS, where, f"{where} burns {amount(sats)}: nobody can spend it")]
             if sats > 0
             else []
         )
-    if sats == 0 and kind is not ScriptType.ANCHOR:
+    if sats == 0 and kind != ScriptType.ANCHOR:
         return [Finding(Code.ZERO_AMOUNT, where, f"{where} pays nothing")]
-    limit = dust_limit(script)
-    if 0 < sats < limit:
+    if 0 < sats < _NEVER_DUST + len(script) * _DUST_RELAY_RATE and sats < dust_limit(script):
+        limit = dust_limit(script)
         return [Finding(Code.DUST, where, f"{where} is dust: {sats} sat, and nodes relay nothing below {limit}")]
     return []
 
@@ -85,19 +91,17 @@ def dust_limit(script: bytes) -> int:
     return (8 + len(write_compact(len(script))) + len(script) + spending) * _DUST_RELAY_RATE
 
 
-def _script_findings(subject: Subject, index: int) -> list[Finding]:
-    script = subject.psbt.tx.outputs[index].script
-    where, found = f"output {index}", []
-    kind = classify(script)
-    if kind is ScriptType.OP_RETURN:
+def _script_findings(index: int, script: bytes, behind: Shown) -> list[Finding]:
+    where = f"output {index}"
+    found: list[Finding] = []
+    if behind.kind == ScriptType.OP_RETURN:
         found.append(Finding(Code.DATA_OUTPUT, where, f"{where} carries {len(script) - 1} bytes of data"))
-    elif kind is ScriptType.UNKNOWN:
+    elif behind.kind == ScriptType.UNKNOWN:
         message = f"{where} has a script of no standard kind"
         found.append(Finding(Code.NONSTANDARD_SCRIPT, where, message, details=(script_asm(script),)))
-    mismatch = subject.shown.output(index).mismatch
-    if mismatch is not None:
-        verb = "do" if mismatch == TAPROOT_FIELDS else "does"
-        message = f"the {mismatch} of {where} {verb} not hash to the script that it pays"
+    if behind.mismatch is not None:
+        verb = "do" if behind.mismatch == TAPROOT_FIELDS else "does"
+        message = f"the {behind.mismatch} of {where} {verb} not hash to the script that it pays"
         found.append(Finding(Code.OUTPUT_SCRIPT_MISMATCH, where, message))
     return found
 

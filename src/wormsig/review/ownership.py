@@ -189,7 +189,7 @@ class _Search:
         Args:
             visible: The public keys that the PSBT shows of an item's script.
         """
-        shown = {item: frozenset(map(xonly, visible(item))) for item, _ in self._others}
+        shown = {item: keys for item, _ in self._others if (keys := frozenset(map(xonly, visible(item))))}
         self._left = set().union(*shown.values())
         for candidate in self._tried:
             self._recognise(candidate)
@@ -199,9 +199,10 @@ class _Search:
             if script in tried:
                 self._prove(item, tried[script])
                 continue
-            if shown[item] & self.our_keys.keys():
-                continue  # a key of ours from a place where the wallet has another script: it is not the wallet's
-            self._left |= shown[item]
+            if item in shown:
+                if shown[item] & self.our_keys.keys():
+                    continue  # a key of ours from a place where the wallet has another script: it is not the wallet's
+                self._left |= shown[item]
             if self.deriver.may_own(script):
                 self._wanted.setdefault(script, []).append(item)
         self._go_through()

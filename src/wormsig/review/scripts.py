@@ -59,7 +59,7 @@ class Shown:
         if self.multisig is not None:
             return self.multisig[1]
         if self.inner is None:
-            return self.taproot.pubkeys
+            return self.taproot.pubkeys if self.taproot is not HIDDEN else ()
         parts = operations(self.inner) or []
         return tuple(dict.fromkeys(data for _, data, _ in parts if data is not None and _like_a_key(data)))
 
