@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,10 @@ def test_the_file_commands(world: World, created: Path, tmp_path: Path) -> None:
     bob.run("sign", created, "--signer", bob.signer, "-y", "-o", by_bob, check=True)
     assert read(by_bob).tx == psbt.tx
     old = tmp_path / "old.psbt"
-    old.write_bytes(codec.serialize(to_version_0(psbt)))
+    carol.run("convert", created, "--psbt-version", "0", "-o", old, check=True)
+    assert read(old, 0) == to_version_0(psbt)
+    shown = json.loads(carol.run("convert", old, "--psbt-version", "2", "--json", check=True).stdout)
+    assert (shown["txid"], base64.b64decode(shown["psbt"])) == (psbt.txid, created.read_bytes())
     carol.run("sign", old, "--signer", carol.signer, "-y", "-o", by_carol, check=True)
     read(by_carol, 0)
 

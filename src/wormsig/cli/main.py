@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "Show the review of a PSBT, without signing.",
     "sign": "Sign a PSBT in a file.",
     "combine": "Take the new signatures out of returned PSBTs.",
+    "convert": "Write a PSBT in the other PSBT version.",
     "finalize": "Turn a fully signed PSBT into a transaction.",
     "broadcast": "Check a transaction and hand it to the node.",
     "wallet": "Agree on a wallet, keep it, check it.",
