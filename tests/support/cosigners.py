@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from wormsig.bitcoin.keys import ExtendedPrivateKey, KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network
 from wormsig.wallet.model import Wallet, WalletKey
-from wormsig.wallet.policy import MultisigPolicy
+from wormsig.wallet.policy import KeyUse, MultisigPolicy, Node, Policy, TaprootPolicy, Unspendable
 
-_SCRIPT_STEP = {"wsh": "2h", "sh-wsh": "1h", "sh": "0h"}
+_SCRIPT_STEP = {"wsh": "2h", "sh-wsh": "1h", "sh": "0h", "tr": "3h"}
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,17 @@ def make_wallet(
     birth: int | None = None,
     name: str = "family",
 ) -> Wallet:
-    """A regtest wallet of these cosigners."""
+    """A regtest wallet of these cosigners; of taproot one leaf under a key that nobody holds."""
+    policy: Policy = MultisigPolicy(threshold, is_sorted)
+    if script_type == "tr":
+        every = tuple(range(len(cosigners)))
+        leaf = Node("sortedmulti_a" if is_sorted else "multi_a", keys=every, number=threshold)
+        policy = TaprootPolicy(tuple(KeyUse((key,)) for key in every), Unspendable(), leaf)
     return Wallet(
         name=name,
         network=Network.REGTEST,
         script_type=script_type,  # type: ignore[arg-type]
-        policy=MultisigPolicy(threshold, is_sorted),
+        policy=policy,
         keys=tuple(person.key(script_type) for person in cosigners),
         birth=birth,
     )

@@ -15,6 +15,7 @@ from support.cosigners import Cosigner, make_wallet, people
 from wormsig.bitcoin.network import Network
 from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, p2wsh_script
 from wormsig.bitcoin.sighash import SIGHASH_ALL
+from wormsig.bitcoin.taproot import NUMS_KEY, TaprootOutput, TapTree, multi_a_script, tapleaf_hash
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxInput, TxOutput
 from wormsig.psbt import creator, updater
 from wormsig.psbt.model import Psbt
@@ -24,7 +25,7 @@ from wormsig.review.context import ReviewContext
 from wormsig.review.review import review
 from wormsig.signers.keyfile import encode_key
 from wormsig.signers.secret import from_extended_key
-from wormsig.wallet.derive import Deriver
+from wormsig.wallet.derive import Deriver, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from wormsig.review.report import Report
     from wormsig.wallet.derive import WalletScript
     from wormsig.wallet.model import Wallet
+    from wormsig.wallet.scripts import Taproot
 
 BTC = 100_000_000
 REPLACEABLE = 0xFFFF_FFFD
@@ -81,6 +83,14 @@ class Scene:
         self.wallet = make_wallet(self.people, self.threshold, script_type=self.script_type, is_sorted=self.is_sorted)
         self.deriver = Deriver(self.wallet)
 
+    @classmethod
+    def of(cls, wallet: Wallet, cosigners: list[Cosigner]) -> Scene:
+        """The scene of another wallet, of whatever kind."""
+        scene = cls(salt="")
+        scene.people, scene.wallet, scene.deriver = cosigners, wallet, Deriver(wallet)
+        scene.script_type = wallet.script_type
+        return scene
+
     def psbt(
         self,
         coins: Sequence[Coin] = DEFAULT_COINS,
@@ -108,10 +118,10 @@ class Scene:
             psbt = updater.with_previous_tx(psbt, index, tx.serialize())
             if self.script_type != "sh":
                 psbt = updater.with_witness_utxo(psbt, index, tx.outputs[1])
-            psbt = updater.with_input_scripts(psbt, index, **scripts_of(script))
+            psbt = with_own_input(psbt, index, script)
         for index, out in enumerate(outputs):
             if out.place is not None:
-                psbt = updater.with_output_scripts(psbt, index, **scripts_of(self.deriver.script(*out.place)))
+                psbt = with_own_output(psbt, index, self.deriver.script(*out.place))
         return psbt
 
     def script_of(self, out: Out) -> bytes:
@@ -123,13 +133,13 @@ class Scene:
         keys: dict[int, dict[bytes, bytes]] = {}
         for index in range(len(psbt.inputs)) if inputs is None else inputs:
             coin = updater.previous_output(psbt.inputs[index][b"\x00"], psbt.tx.inputs[index].outpoint.index)[1]
-            place = next(
-                (b, i) for b in (0, 1) for i in range(50) if self.deriver.script(b, i).script_pubkey == coin.script
-            )
+            script = locate(self.deriver, coin.script, limit=50)
             for person in self.people:
-                if person.name in names:
-                    secret = person.master.derive((*person.key(self.script_type).origin.path, *place))
-                    keys.setdefault(index, {})[secret.neuter().pubkey] = secret.seckey
+                if person.name not in names or script is None:
+                    continue
+                for pubkey, origin in script.origins.items():
+                    if origin.fingerprint == person.master.fingerprint:
+                        keys.setdefault(index, {})[pubkey] = person.master.derive(origin.path).seckey
         return sign_inputs(psbt, keys, sighash_type=sighash)
 
     def review(self, psbt: Psbt, **context: object) -> Report:
@@ -148,16 +158,38 @@ class Scene:
         key = MALLORY.key(self.script_type)
         stolen = MALLORY.master.derive((*key.origin.path, *place)).neuter().pubkey
         origins = dict(honest[:-1])
-        origins[stolen] = replace(key.origin, path=(*key.origin.path, *place))
+        taproot = self.script_type == "tr"
+        origins[stolen[1:] if taproot else stolen] = replace(key.origin, path=(*key.origin.path, *place))
         pubkeys = sorted(origins) if self.is_sorted else list(origins)
-        script = multisig_script(threshold or self.threshold, tuple(pubkeys))
+        make = multi_a_script if taproot else multisig_script
+        script = make(threshold or self.threshold, pubkeys)
         return self.wrap(script), script, origins
 
     def wrap(self, script: bytes) -> bytes:
         """The scriptPubKey of the wallet's type around a script."""
+        if self.script_type == "tr":
+            return one_leaf(script).script
         if self.script_type == "wsh":
             return p2wsh_script(script)
         return p2sh_script(p2wsh_script(script) if self.script_type == "sh-wsh" else script)
+
+    def show_output(self, psbt: Psbt, index: int, script: bytes, origins: Mapping[bytes, KeyOrigin]) -> Psbt:
+        """An output's map that shows a script of the wallet's type, with key origins."""
+        if self.script_type == "tr":
+            derivations = {key: ((tapleaf_hash(script),), origin) for key, origin in origins.items()}
+            return updater.with_output_taproot(psbt, index, one_leaf(script), derivations=derivations)
+        redeem = {"wsh": None, "sh-wsh": p2wsh_script(script), "sh": script}[self.script_type]
+        witness = None if self.script_type == "sh" else script
+        return updater.with_output_scripts(psbt, index, redeem_script=redeem, witness_script=witness, origins=origins)
+
+    def show_input(self, psbt: Psbt, index: int, script: bytes, origins: Mapping[bytes, KeyOrigin]) -> Psbt:
+        """The same for an input."""
+        if self.script_type == "tr":
+            derivations = {key: ((tapleaf_hash(script),), origin) for key, origin in origins.items()}
+            return updater.with_input_taproot(psbt, index, one_leaf(script), derivations=derivations)
+        redeem = {"wsh": None, "sh-wsh": p2wsh_script(script), "sh": script}[self.script_type]
+        witness = None if self.script_type == "sh" else script
+        return updater.with_input_scripts(psbt, index, redeem_script=redeem, witness_script=witness, origins=origins)
 
 
 @functools.cache
@@ -174,6 +206,31 @@ def key_file(person: Cosigner) -> bytes:
 def scripts_of(script: WalletScript) -> dict[str, object]:
     """The keyword arguments that the Updater's functions take."""
     return {"redeem_script": script.redeem, "witness_script": script.witness, "origins": script.origins}
+
+
+def one_leaf(script: bytes, internal_key: bytes = NUMS_KEY) -> TaprootOutput:
+    """A taproot output with one script."""
+    return TaprootOutput(internal_key, TapTree.nested(script))
+
+
+def taproot_of(made: Taproot) -> dict[str, object]:
+    """The same for taproot."""
+    derivations = {key: (each.leaf_hashes, each.origin) for key, each in made.derivations.items()}
+    return {"output": made.output, "derivations": derivations, "participants": made.participants}
+
+
+def with_own_input(psbt: Psbt, index: int, script: WalletScript) -> Psbt:
+    """What the Updater says about a coin of the wallet."""
+    if script.taproot is not None:
+        return updater.with_input_taproot(psbt, index, **taproot_of(script.taproot))
+    return updater.with_input_scripts(psbt, index, **scripts_of(script))
+
+
+def with_own_output(psbt: Psbt, index: int, script: WalletScript) -> Psbt:
+    """What the Updater says about an output of a wallet."""
+    if script.taproot is not None:
+        return updater.with_output_taproot(psbt, index, **taproot_of(script.taproot))
+    return updater.with_output_scripts(psbt, index, **scripts_of(script))
 
 
 def previous_tx(script: bytes, sats: int, number: int = 0) -> Transaction:
@@ -211,9 +268,9 @@ def _edited(fields: Mapping[bytes, bytes], changed: Mapping[bytes, bytes | None]
 def strip_hints(psbt: Psbt) -> Psbt:
     """Without any key origin, as some creators send it."""
     for index, fields in enumerate(psbt.inputs):
-        psbt = edit_input(psbt, index, {key: None for key in fields if key[0] == 0x06})
+        psbt = edit_input(psbt, index, {key: None for key in fields if key[0] in {0x06, 0x16}})
     for index, fields in enumerate(psbt.outputs):
-        psbt = edit_output(psbt, index, {key: None for key in fields if key[0] == 0x02})
+        psbt = edit_output(psbt, index, {key: None for key in fields if key[0] in {0x02, 0x07}})
     return psbt
 
 
