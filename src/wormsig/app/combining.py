@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.errors import InputError, UsageError, WormsigError
 from wormsig.psbt import codec, combiner, contribution, extractor, finalizer
-from wormsig.psbt.sigkeys import pubkey_of
+from wormsig.psbt.scripts import signer_of
 from wormsig.psbt.verify import ALL_ONLY, verify
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def as_transaction(data: bytes) -> Transaction | None:
 
 def _report(source: str, brought: Contribution, label: Callable[[str], str]) -> AnswerReport:
     taken: dict[str, int] = {}
-    for _, key, _ in brought.signatures:
-        name = label(pubkey_of(key).hex())
+    for index, key, _ in brought.signatures:
+        name = label(signer_of(brought.mine, index, key).hex())
         taken[name] = taken.get(name, 0) + 1
     rejected = [
         f"input {check.input}: signature of {label(check.pubkey.hex()) if check.pubkey else 'an unknown key'}: "

@@ -19,6 +19,7 @@ from wormsig.ceremony import messages, status, wire
 from wormsig.ceremony.coordinator_state import Stage
 from wormsig.errors import PeerError, TransportError, UsageError
 from wormsig.psbt.limits import MAX_TEXT
+from wormsig.psbt.scripts import signer_of
 from wormsig.transport.errors import BurnedCodeError
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ class Conversation:
         signatures = event.signatures if isinstance(event, machine.Contributed) else ()
         return status.SignaturesTaken(
             cosigner=self._name,
-            keys=tuple(dict.fromkeys(label(one.pubkey.hex()) for one in signatures)),
+            keys=tuple(dict.fromkeys(label(signer_of(state.copy, one.input, one.pubkey).hex()) for one in signatures)),
             new=len(signatures),
             rejected=event.rejected,
             problems=event.problems,

@@ -43,7 +43,7 @@ from wormsig.ceremony.coordinator_state import (
     evolve,
     replay,
 )
-from wormsig.ceremony.events import HeldSignature
+from wormsig.ceremony.events import HeldPreimage, HeldSignature
 from wormsig.errors import InputError, PeerError, PsbtError, UsageError, WormsigError
 from wormsig.psbt import codec, contribution, extractor, finalizer, verify
 from wormsig.psbt.limits import MAX_FILE_PSBT, MAX_PEER_PSBT, MAX_TEXT
@@ -327,9 +327,10 @@ def _judged(answer: Answer, taken: contribution.Contribution) -> tuple[Coordinat
     rejected = len(taken.rejected) + len(taken.unchecked_finals)
     digest = hashlib.sha256(answer.data).hexdigest()
     who = answer.cosigner
-    if taken.signatures:
+    if taken.signatures or taken.preimages:
         signatures = tuple(HeldSignature(*one) for one in taken.signatures)
-        return (Contributed(who, signatures, rejected, named, ignored, digest),)
+        preimages = tuple(HeldPreimage(*one) for one in taken.preimages)
+        return (Contributed(who, signatures, rejected, named, ignored, digest, preimages),)
     if taken.already_known:
         return () if who is None else (NothingNew(who, rejected, named, ignored, digest),)
     text = named[0] if named else "the answer brought no signature of this wallet"

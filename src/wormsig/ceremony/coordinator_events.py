@@ -7,7 +7,7 @@ code, no key, no passphrase, no verifier.
 from __future__ import annotations
 
 from wormsig.bitcoin.sighash import SIGHASH_ALL
-from wormsig.ceremony.events import Event, HeldSignature, decode_event
+from wormsig.ceremony.events import Event, HeldPreimage, HeldSignature, decode_event
 from wormsig.ceremony.messages import Result  # noqa: TC001  msgspec reads the annotation when it decodes
 
 
@@ -70,15 +70,16 @@ class Lost(Event, frozen=True, tag="lost"):
 
 
 class Contributed(Event, frozen=True, tag="contributed"):
-    """An answer's good part: signatures that verified on our own copy and were new to it.
+    """An answer's good part: signatures and preimages that verified on our own copy and were new to it.
 
     Attributes:
         cosigner: Whose code brought them (which says nothing about whose they are); None: signed here, or from a file.
-        signatures: At least one.
+        signatures: At least one, or at least one preimage.
         rejected: Signatures of the answer that were not taken.
         problems: Which, and why; the first ones.
         ignored: Other fields that came back changed and were left (THREATS R5); the first ones.
         returned_sha256: Of the whole answer, hex.
+        preimages: For miniscript.
     """
 
     cosigner: str | None
@@ -87,6 +88,7 @@ class Contributed(Event, frozen=True, tag="contributed"):
     problems: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     returned_sha256: str = ""
+    preimages: tuple[HeldPreimage, ...] = ()
 
 
 class NothingNew(Event, frozen=True, tag="nothing-new"):

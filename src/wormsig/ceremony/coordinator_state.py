@@ -246,11 +246,12 @@ def _proposed(state: CoordinatorState, event: Proposed) -> CoordinatorState:
 
 
 def _with_signatures(state: CoordinatorState, event: CoordinatorEvent) -> CoordinatorState:
-    """The state with a contribution's signatures; those that `decide` verified cost nothing here."""
+    """The state with a contribution's signatures and preimages; those that `decide` verified cost nothing here."""
     if not isinstance(event, Contributed):
         return state
     triples = [(one.input, one.pubkey, one.signature) for one in event.signatures]
     psbt = combiner.with_signatures(state.copy, triples)
+    psbt = combiner.with_preimages(psbt, [(one.input, one.key, one.preimage) for one in event.preimages])
     verified = verify.verify(psbt, allowed=state.allowed)  # refuses one that does not count
     return replace(state, psbt=psbt, lacking=max(finalizer.missing(verified).values(), default=0))
 
@@ -284,7 +285,8 @@ def _noted(cosigner: Cosigner, event: CoordinatorEvent) -> Cosigner:  # noqa: PL
             return replace(cosigner, answers=answers, faults=faults, note=cosigner.note if kept else problem)
         case Contributed() | NothingNew():
             faults = (*cosigner.faults, *event.problems)[:MAX_FAULTS]
-            signed = {one.input for one in event.signatures} if isinstance(event, Contributed) else set()
+            brought = (*event.signatures, *event.preimages) if isinstance(event, Contributed) else ()
+            signed = {one.input for one in brought}
             inputs, note = cosigner.inputs | signed, "; ".join(event.problems)
             return replace(cosigner, answers=answers, inputs=inputs, faults=faults, note=note)
         case _:

@@ -47,13 +47,28 @@ class HeldSignature(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
 
     Attributes:
         input: The input's index.
-        pubkey: 33 or 65 bytes.
-        signature: Strict DER and the sighash type's byte.
+        pubkey: What it stands under (`psbt.sigkeys`): a public key of 33 or 65 bytes, or for taproot the output key, or
+            an x-only key and the hash of a leaf.
+        signature: As its field has it: strict DER and the sighash type's byte, or for taproot 64 or 65 bytes.
     """
 
     input: int
     pubkey: bytes
     signature: bytes
+
+
+class HeldPreimage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A hash preimage that the proven script of an input asks for. Signing reveals it; it is no secret of ours.
+
+    Attributes:
+        input: The input's index.
+        key: The whole key of its PSBT field.
+        preimage: What hashes to the digest in the key.
+    """
+
+    input: int
+    key: bytes
+    preimage: bytes
 
 
 S = TypeVar("S")

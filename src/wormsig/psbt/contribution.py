@@ -18,8 +18,8 @@ from wormsig.psbt.finals import FinalScripts, FinalState, final_of, match
 from wormsig.psbt.maps import CLEARED
 from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, TAP_KEY_SIG, Fields, Psbt, is_final
 from wormsig.psbt.preimages import HASHES, is_preimage, wanted_in
-from wormsig.psbt.scripts import input_scripts
-from wormsig.psbt.sigkeys import SIGNATURE_TYPES, SignatureKey, field_key, pubkey_of
+from wormsig.psbt.scripts import input_scripts, signer_of
+from wormsig.psbt.sigkeys import SIGNATURE_TYPES, SignatureKey, field_key
 from wormsig.psbt.verify import ALL_ONLY, SignatureCheck, SignatureProblem, judge, output_key_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Contribution:
     @property
     def pubkeys(self) -> frozenset[bytes]:
         """Whose signatures it brings: attribution is by key, never by who was asked (THREATS R6)."""
-        return frozenset(pubkey_of(key) for _, key, _ in self.signatures)
+        return frozenset(signer_of(self.mine, index, key) for index, key, _ in self.signatures)
 
 
 class _Answer:

@@ -29,11 +29,11 @@ from wormsig.psbt.model import (
     spent_output,
 )
 from wormsig.psbt.pushes import mentions
+from wormsig.psbt.sigkeys import SignatureKey, pubkey_of
 from wormsig.psbt.taproot import TaprootScripts, prove_taproot
 
 if TYPE_CHECKING:
     from wormsig.bitcoin.tx import TxOutput
-    from wormsig.psbt.sigkeys import SignatureKey
 
 SEGWIT_TYPES: Final = frozenset({"wsh", "sh-wsh", "wpkh", "sh-wpkh"})
 """Script types whose signatures cover the amount (BIP143)."""
@@ -184,6 +184,25 @@ def _legacy(psbt: Psbt, index: int, spent: TxOutput, redeem: bytes | None) -> In
             index, "PSBT_IN_NON_WITNESS_UTXO", "is missing: a legacy input needs its whole previous transaction"
         )
     return InputScripts(spent, kind, redeem, None, parse_multisig(script), script)
+
+
+def signer_of(psbt: Psbt, index: int, key: SignatureKey) -> bytes:
+    """The public key that a signer is known by, of a signature that verified.
+
+    For taproot's key path that is the internal key, as far as it is proven: the output key is in nobody's wallet.
+
+    Args:
+        psbt: The PSBT that it was verified on.
+        index: The input.
+        key: What the signature stands under.
+
+    Returns:
+        33 or 65 bytes; x-only for taproot.
+    """
+    proven = input_scripts(psbt, index).taproot if len(key) == 32 else None
+    if proven is not None and proven.internal_key is not None:
+        return proven.internal_key
+    return pubkey_of(key)
 
 
 def script_type(psbt: Psbt, index: int) -> str:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from wormsig.ceremony import coordinator, cosigner
-from wormsig.ceremony.events import Event, HeldSignature, decode_event, encode_event, step
+from wormsig.ceremony.events import Event, HeldPreimage, HeldSignature, decode_event, encode_event, step
 from wormsig.errors import StorageError
 
 HELD = HeldSignature(1, b"\x02" * 33, b"\x30\x01")
@@ -23,8 +23,8 @@ COORDINATOR: dict[str, coordinator.CoordinatorEvent] = {
     '{"type":"code-burned","cosigner":"bob","why":"crowded"}': coordinator.CodeBurned("bob", "crowded"),
     '{"type":"lost","cosigner":"bob","why":"left"}': coordinator.Lost("bob", "left"),
     '{"type":"contributed","cosigner":null,"signatures":[[1,"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC","MAE="]],'
-    '"rejected":1,"problems":["p"],"ignored":["i"],"returned_sha256":"cd"}': coordinator.Contributed(
-        None, (HELD,), 1, ("p",), ("i",), "cd"
+    '"rejected":1,"problems":["p"],"ignored":["i"],"returned_sha256":"cd","preimages":[[0,"Cw==","AA=="]]}': (
+        coordinator.Contributed(None, (HELD,), 1, ("p",), ("i",), "cd", (HeldPreimage(0, b"\x0b", b"\x00"),))
     ),
     '{"type":"nothing-new","cosigner":"bob","rejected":0,"problems":[],"ignored":[],"returned_sha256":""}': (
         coordinator.NothingNew("bob")
@@ -40,6 +40,12 @@ COORDINATOR: dict[str, coordinator.CoordinatorEvent] = {
     '{"type":"outcome-told","cosigner":"bob","result":"final"}': coordinator.OutcomeTold("bob", "final"),
     '{"type":"cancelled","reason":"never mind"}': coordinator.Cancelled("never mind"),
 }
+
+OLDER = (
+    '{"type":"contributed","cosigner":null,"signatures":[[1,"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC","MAE="]],'
+    '"rejected":1,"problems":["p"],"ignored":["i"],"returned_sha256":"cd"}'
+)
+"""As it was written before preimages were taken."""
 
 COSIGNER: dict[str, cosigner.CosignerEvent] = {
     '{"type":"received","ceremony":"7f3a","network":"regtest","wallet":null,"wallet_name":null,"psbt":"cHNidP8=",'
@@ -72,6 +78,10 @@ def test_events_are_kept_in_the_form_that_every_later_version_reads(union: Any, 
     assert body.decode() == text
     assert text.startswith(f'{{"type":"{kind}"')
     assert decode_event(text.encode(), union) == event
+
+
+def test_a_journal_from_before_preimages_reads_as_it_was_meant() -> None:
+    assert coordinator.decode(OLDER.encode()) == coordinator.Contributed(None, (HELD,), 1, ("p",), ("i",), "cd")
 
 
 @pytest.mark.parametrize(("union", "examples"), ROLES, ids=["coordinator", "cosigner"])

@@ -315,7 +315,10 @@ def test_new_signatures_are_taken_and_nothing_else_differs() -> None:
     answer = extract(PSBT, parse(serialize(signed)))
     assert {(index, key) for index, key, _ in answer.signatures} == {(0, COIN.xonly("b") + LEAF), (1, OUTPUT)}
     assert (answer.rejected, answer.differences, answer.already_known) == ((), (), 0)
-    assert answer.pubkeys == {COIN.xonly("b"), OUTPUT}
+    assert answer.pubkeys == {COIN.xonly("b"), OWN.xonly("a")}  # the key path is the internal key's
+    bare = without_leaves(PSBT, 1)
+    hidden = bare.with_input(1, {key: value for key, value in bare.inputs[1].items() if key[0] != 0x18})
+    assert extract(hidden, signed).pubkeys == {COIN.xonly("b"), OUTPUT}  # nothing proves whose it is
     assert serialize(combine(verify(PSBT), [answer]).psbt) == serialize(signed)
     assert with_signatures(PSBT, answer.signatures) == signed
     assert extract(signed, signed).already_known == 2
