@@ -23,6 +23,9 @@ COMPRESSED: Final = 258
 """The flag for public keys of 33 bytes."""
 KEYPAIR_SIZE: Final = 96
 
+MAX_DER: Final = 72
+"""Bytes of the longest ECDSA signature; no public key is longer either."""
+
 _CONTEXT_NONE: Final = 1  # libsecp256k1 0.2 and later: contexts do everything
 
 PointPair: Final = ctypes.c_void_p * 2
@@ -40,8 +43,6 @@ _SYMBOLS: Final[dict[str, tuple[Any, ...]]] = {
     "ec_seckey_tweak_add": (_CONTEXT, _BYTES, _BYTES),
     "ecdsa_signature_parse_der": (_CONTEXT, _BYTES, _BYTES, _SIZE),
     "ecdsa_signature_serialize_der": (_CONTEXT, _BYTES, ctypes.POINTER(_SIZE), _BYTES),
-    "ecdsa_signature_serialize_compact": (_CONTEXT, _BYTES, _BYTES),
-    "ecdsa_signature_normalize": (_CONTEXT, _BYTES, _BYTES),
     "ecdsa_sign": (_CONTEXT, _BYTES, _BYTES, _BYTES, ctypes.c_void_p, _BYTES),
     "ecdsa_verify": (_CONTEXT, _BYTES, _BYTES, _BYTES),
     "xonly_pubkey_parse": (_CONTEXT, _BYTES, _BYTES),
@@ -81,8 +82,7 @@ class _Scratch(threading.local):
         self.addends = PointPair(ctypes.addressof(self.point), ctypes.addressof(self.addend))
         self.signature = ctypes.create_string_buffer(64)
         self.key = ctypes.create_string_buffer(33)
-        self.compact = ctypes.create_string_buffer(64)
-        self.der = ctypes.create_string_buffer(72)
+        self.der = ctypes.create_string_buffer(MAX_DER)
         self.size = ctypes.c_size_t()
 
 
@@ -124,8 +124,6 @@ class Library:
         self.seckey_tweak_add = handle.secp256k1_ec_seckey_tweak_add
         self.parse_der = locked.secp256k1_ecdsa_signature_parse_der
         self.serialize_der = locked.secp256k1_ecdsa_signature_serialize_der
-        self.serialize_compact = locked.secp256k1_ecdsa_signature_serialize_compact
-        self.normalize = locked.secp256k1_ecdsa_signature_normalize
         self.ecdsa_sign = handle.secp256k1_ecdsa_sign
         self.ecdsa_verify = handle.secp256k1_ecdsa_verify
         self.xonly_parse = handle.secp256k1_xonly_pubkey_parse
@@ -141,6 +139,13 @@ class Library:
             locked["secp256k1_ec_pubkey_combine"],
             locked["secp256k1_ec_pubkey_serialize"],
         )
+        # For `points` and `secp`, likewise: every argument is a buffer's address, `bytes`, or one of `sizes`.
+        self.parse = handle["secp256k1_ec_pubkey_parse"]
+        self.sign = handle["secp256k1_ecdsa_sign"]
+        self.verify = handle["secp256k1_ecdsa_verify"]
+        self.read_der = locked["secp256k1_ecdsa_signature_parse_der"]
+        self.write_der = locked["secp256k1_ecdsa_signature_serialize_der"]
+        self.sizes = tuple(map(_SIZE, range(MAX_DER + 1)))
 
 
 scratch = _Scratch()
@@ -229,6 +234,11 @@ _SIGNATURE: Final = bytes.fromhex(
     "3045022100934b1ea10a4b3c1757e2b0c017d0b6143ce3c9a7e6a4a49860d7a6ab210ee3d802202442ce9d2b916064"
     "108014783e923ec36b49743e2ffa1c4496f01a512aafd9e5"
 )
+# The same with its S negated: true as an equation, but high, and libsecp256k1 is relied on to refuse it.
+_HIGH_SIGNATURE: Final = bytes.fromhex(
+    "3046022100934b1ea10a4b3c1757e2b0c017d0b6143ce3c9a7e6a4a49860d7a6ab210ee3d8022100dbbd3162d46e9f9b"
+    "ef7feb87c16dc13b4f6568a87f4e83f728e2443ba586675c"
+)
 # BIP340, test vector 0: key 3, digest and auxiliary bytes all zero.
 _SCHNORR_SIGNATURE: Final = bytes.fromhex(
     "e907831f80848d1069a5371b402410364bdf1c5f8307b0084c55f1ce2dca821525f66a4a85ea8b71e482a74f382d2ce5"
@@ -242,11 +252,11 @@ def _ecdsa_is_right(lib: Library) -> bool:
     scratch.size.value = 72
     lib.serialize_der(context, scratch.der, ctypes.byref(scratch.size), signature)
     good = good and scratch.der.raw[: scratch.size.value] == _SIGNATURE
-    good = good and lib.parse_der(context, signature, _SIGNATURE, len(_SIGNATURE)) == 1
-    good = good and lib.normalize(context, None, signature) == 0
     good = good and lib.pubkey_parse(context, point, _GENERATOR, 33) == 1
-    good = good and lib.ecdsa_verify(context, signature, _DIGEST, point) == 1
-    return good and lib.ecdsa_verify(context, signature, _ONE, point) == 0
+    for der, digest, valid in ((_SIGNATURE, _DIGEST, 1), (_SIGNATURE, _ONE, 0), (_HIGH_SIGNATURE, _DIGEST, 0)):
+        good = good and lib.parse_der(context, signature, der, len(der)) == 1
+        good = good and lib.ecdsa_verify(context, signature, digest, point) == valid
+    return good
 
 
 def _schnorr_is_right(lib: Library) -> bool:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Final
 
-from wormsig.bitcoin.batch import Item, verify_all
+from wormsig.bitcoin.batch import Item, share_out
 from wormsig.bitcoin.libsecp import KEYPAIR_SIZE, library, scratch
 from wormsig.bitcoin.script import tagged_hash
-from wormsig.bitcoin.secp import ecdsa_verify, is_pubkey, pubkey_of, pubkey_tweak_add, seckey_negate, seckey_tweak_add
+from wormsig.bitcoin.secp import is_pubkey, pubkey_of, pubkey_tweak_add, seckey_negate, seckey_tweak_add, verify_some
 from wormsig.errors import InputError
 
 if TYPE_CHECKING:
@@ -107,8 +107,14 @@ def verify_mixed(ecdsa: Sequence[Item], schnorr: Sequence[Item]) -> tuple[list[b
     Returns:
         The answers for each, in order.
     """
-    first, second = verify_all(((ecdsa_verify, ecdsa), (schnorr_verify, schnorr)))
-    return first, second
+    split = len(ecdsa)
+
+    def work(first: int, last: int) -> list[bool]:
+        others = schnorr[max(first - split, 0) : max(last - split, 0)]
+        return [*verify_some(ecdsa[first:last]), *(schnorr_verify(*item) for item in others)]
+
+    answers = [answer for part in share_out(split + len(schnorr), 1, work) for answer in part]
+    return answers[:split], answers[split:]
 
 
 def taproot_tweak(internal_key: bytes, merkle_root: bytes | None) -> bytes:

@@ -7,16 +7,19 @@ signed and why does not belong here; nor do derivation paths (`keys`).
 from __future__ import annotations
 
 import ctypes
-import functools
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Final
 
-from wormsig.bitcoin.batch import verify_all
+from wormsig.bitcoin.batch import share_out
 from wormsig.bitcoin.der import ecdsa_form
-from wormsig.bitcoin.libsecp import Library, equip_bitcointx, library, library_path, scratch, serialized
+from wormsig.bitcoin.libsecp import MAX_DER, equip_bitcointx, library, library_path, scratch, serialized
+from wormsig.bitcoin.points import has_pubkey_form, point_of
 from wormsig.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from wormsig.bitcoin.batch import Item
 
 __all__ = [
     "ecdsa_form",
@@ -30,19 +33,18 @@ __all__ = [
     "pubkey_tweak_add",
     "seckey_negate",
     "seckey_tweak_add",
+    "sign_batch",
     "verify_batch",
+    "verify_some",
 ]
 
-
-def _pubkey_form(pubkey: bytes) -> bool:
-    # libsecp256k1 also reads hybrid keys (06, 07), which policy refuses.
-    size = len(pubkey)
-    return (size == 33 and pubkey[0] in {2, 3}) or (size == 65 and pubkey[0] == 4)
+_SIGNING_COST: Final = 2.5
+"""In verifications (`batch.share_out`): two signatures until one has a low R, and one verification."""
 
 
 def is_pubkey(pubkey: bytes) -> bool:
-    """Whether these are 33 or 65 bytes of a point on the curve; hybrid keys are not."""
-    if not _pubkey_form(pubkey):
+    """Whether these are 33 or 65 bytes of a point on the curve; hybrid keys are not. `points` remembers the answer."""
+    if not has_pubkey_form(pubkey):
         return False
     lib = library()
     return bool(lib.pubkey_parse(lib.context, scratch.point, pubkey, len(pubkey)))
@@ -67,16 +69,6 @@ def pubkey_of(seckey: bytes) -> bytes:
     return serialized(lib, point)
 
 
-@functools.lru_cache(maxsize=256)
-def _parsed(pubkey: bytes) -> bytes | None:
-    """libsecp256k1's 64 bytes of a point: few keys have many children, and parsing is a fifth of a step."""
-    point = scratch.point
-    lib = library()
-    if not _pubkey_form(pubkey) or not lib.pubkey_parse(lib.context, point, pubkey, len(pubkey)):
-        return None
-    return point.raw
-
-
 def pubkey_tweak_add(pubkey: bytes, tweak: bytes) -> bytes | None:
     """`pubkey + tweak*G`, as BIP32's CKDpub needs it.
 
@@ -87,8 +79,8 @@ def pubkey_tweak_add(pubkey: bytes, tweak: bytes) -> bytes | None:
     Returns:
         33 bytes, or None when the key is not a point, the tweak is out of range or the sum is infinity.
     """
-    parent = _parsed(pubkey)
-    if parent is None or len(tweak) != 32:
+    parent = point_of(pubkey)
+    if not parent or len(tweak) != 32:
         return None
     lib = library()
     context, total = lib.context, scratch.sum
@@ -125,21 +117,64 @@ def seckey_negate(seckey: bytes) -> bytes | None:
     return result
 
 
-def _sign(lib: Library, seckey: bytes, digest: bytes) -> bytes:
-    context, signature, compact, sign = lib.context, scratch.signature, scratch.compact, lib.ecdsa_sign
-    extra: bytes | None = None
-    counter = 0
-    while True:
-        if not sign(context, signature, digest, seckey, None, extra):
-            raise InputError("secret key is out of range")
-        lib.serialize_compact(context, compact, signature)
-        if compact[0] < b"\x80":
-            break
-        counter += 1
-        extra = counter.to_bytes(32, "little")
-    scratch.size.value = 72
-    lib.serialize_der(context, scratch.der, ctypes.byref(scratch.size), signature)
-    return scratch.der.raw[: scratch.size.value]
+class _Signing:
+    """Buffers for signing and verifying that one thread has for itself; nothing secret is put into them."""
+
+    __slots__ = ("_der", "_lib", "_signature", "_size", "_to_der", "_to_signature", "_to_size")
+
+    def __init__(self) -> None:
+        self._lib = library()
+        self._signature = ctypes.create_string_buffer(64)
+        self._der = ctypes.create_string_buffer(MAX_DER)
+        self._size = ctypes.c_size_t()
+        self._to_signature, self._to_der, self._to_size = (
+            ctypes.c_void_p(ctypes.addressof(buffer)) for buffer in (self._signature, self._der, self._size)
+        )
+
+    def sign(self, seckey: bytes, digest: bytes) -> bytes:
+        """Sign; DER without sighash type."""
+        if len(seckey) != 32 or len(digest) != 32:
+            raise InputError("a secret key and a digest are 32 bytes each")
+        lib, signature, size = self._lib, self._to_signature, self._size
+        context, sign, write_der, der = lib.context, lib.sign, lib.write_der, self._der
+        extra: bytes | None = None
+        counter = 0
+        while True:
+            if not sign(context, signature, digest, seckey, None, extra):
+                raise InputError("secret key is out of range")
+            size.value = MAX_DER
+            write_der(context, self._to_der, self._to_size, signature)
+            if der[3] <= b"\x20":  # the length of R: 33 bytes when it is high
+                return der.raw[: size.value]
+            counter += 1
+            extra = counter.to_bytes(32, "little")
+
+    def is_signed_by(self, point: bytes, digest: bytes) -> bool:
+        """Whether what was signed or read last is a valid signature of a digest; low S is asked for."""
+        lib = self._lib
+        return bool(point) and lib.verify(lib.context, self._to_signature, digest, point) == 1
+
+    def verify(self, pubkey: bytes, digest: bytes, der: bytes) -> bool:
+        """As `ecdsa_verify`."""
+        lib, size = self._lib, len(der)
+        if len(digest) != 32 or size > MAX_DER:
+            return False
+        if not lib.read_der(lib.context, self._to_signature, der, lib.sizes[size]):
+            return False
+        point = point_of(pubkey)
+        return bool(point) and lib.verify(lib.context, self._to_signature, digest, point) == 1
+
+
+_here = threading.local()
+
+
+def _signing() -> _Signing:
+    """This thread's own."""
+    try:
+        found: _Signing = _here.signing
+    except AttributeError:
+        found = _here.signing = _Signing()
+    return found
 
 
 def ecdsa_sign(seckey: bytes, digest: bytes) -> bytes:
@@ -157,9 +192,7 @@ def ecdsa_sign(seckey: bytes, digest: bytes) -> bytes:
     Raises:
         InputError: The secret key is out of range, or a length is wrong; no value is in the message.
     """
-    if len(seckey) != 32 or len(digest) != 32:
-        raise InputError("a secret key and a digest are 32 bytes each")
-    return _sign(library(), seckey, digest)
+    return _signing().sign(seckey, digest)
 
 
 def ecdsa_verify(pubkey: bytes, digest: bytes, der: bytes) -> bool:
@@ -170,19 +203,16 @@ def ecdsa_verify(pubkey: bytes, digest: bytes, der: bytes) -> bool:
         digest: 32 bytes.
         der: The signature without its sighash type.
     """
-    lib = library()
-    context, point, signature = lib.context, scratch.point, scratch.signature
-    return (
-        len(digest) == 32
-        and _pubkey_form(pubkey)
-        and lib.parse_der(context, signature, der, len(der)) == 1
-        and lib.normalize(context, None, signature) == 0
-        and lib.pubkey_parse(context, point, pubkey, len(pubkey)) == 1
-        and lib.ecdsa_verify(context, signature, digest, point) == 1
-    )
+    return _signing().verify(pubkey, digest, der)
 
 
-def verify_batch(items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bool]:
+def verify_some(items: Sequence[Item]) -> list[bool]:
+    """`verify_batch` in this thread alone."""
+    verify = _signing().verify
+    return [verify(*item) for item in items]
+
+
+def verify_batch(items: Sequence[Item]) -> list[bool]:
     """Verify many ECDSA signatures, on every core when there are enough of them (both kinds: `schnorr.verify_mixed`).
 
     Args:
@@ -191,4 +221,32 @@ def verify_batch(items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bool]:
     Returns:
         One answer an item, in order.
     """
-    return verify_all(((ecdsa_verify, items),))[0]
+    parts = share_out(len(items), 1, lambda first, last: verify_some(items[first:last]))
+    return [answer for part in parts for answer in part]
+
+
+def sign_batch(items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes | None]:
+    """Sign many digests as `ecdsa_sign` does, on every core when there are enough of them.
+
+    Each signature is verified before it is handed out: one by a key that is not the public key's, or one that was
+    computed wrongly and might give the key away, leaves nothing but None.
+
+    Args:
+        items: Secret key, public key (33 or 65 bytes) and digest of each.
+
+    Returns:
+        The signatures, in order; None for one that does not verify under its public key.
+
+    Raises:
+        InputError: As `ecdsa_sign`.
+    """
+
+    def work(first: int, last: int) -> list[bytes | None]:
+        signing = _signing()
+        made: list[bytes | None] = []
+        for seckey, pubkey, digest in items[first:last]:
+            der = signing.sign(seckey, digest)
+            made.append(der if signing.is_signed_by(point_of(pubkey), digest) else None)
+        return made
+
+    return [signature for part in share_out(len(items), _SIGNING_COST, work) for signature in part]

@@ -12,11 +12,12 @@ import binascii
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from wormsig.bitcoin.points import learn
 from wormsig.bitcoin.tx import previous_output, read_compact
 from wormsig.errors import InputError, NotSupportedError, PsbtError
 from wormsig.psbt.fields import VERSIONS, Map, checks, field_name, required
 from wormsig.psbt.limits import MAX_FIELDS, MAX_FILE_PSBT, MAX_MAP_FIELDS
-from wormsig.psbt.model import NON_WITNESS_UTXO, Psbt
+from wormsig.psbt.model import BIP32_DERIVATION, NON_WITNESS_UTXO, OUT_BIP32_DERIVATION, PARTIAL_SIG, Psbt
 from wormsig.psbt.unsigned import (
     INPUT_COUNT,
     OUT_SCRIPT,
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 _CHECKS: Final = {(kind, version): checks(kind, version) for kind in Map for version in VERSIONS}
 _REQUIRED: Final = {(kind, version): required(kind, version) for kind in Map for version in VERSIONS}
+_KEYED: Final = {Map.INPUT: frozenset({PARTIAL_SIG, BIP32_DERIVATION}), Map.OUTPUT: frozenset({OUT_BIP32_DERIVATION})}
+"""Key types whose key is a public key, as there are three and more in every map."""
+_TOGETHER: Final = 4096
+"""Maps whose public keys are checked together."""
 _SILENT_PAYMENT: Final = b"\x09"
 _BASE64_START: Final = b"cHNidP"
 _REMEMBERED: Final = 1_000
@@ -183,15 +188,34 @@ def _assembled(
 
 
 def _read_maps(data: bytes, pos: int, version: int, kind: Map, count: int) -> tuple[list[dict[bytes, bytes]], int]:
-    maps = []
-    end = len(data)
-    for index in range(count):
-        if pos == end:
-            raise PsbtError("is missing", where=where(kind, index))
-        fields, pos = _read_map(data, pos, kind, index)
-        _check_map(fields, version, kind, index)
-        maps.append(fields)
+    maps: list[dict[bytes, bytes]] = []
+    keyed = _KEYED[kind]
+    for first in range(0, count, _TOGETHER):
+        more, pos, error = _split_maps(data, pos, kind, range(first, min(first + _TOGETHER, count)))
+        # Most of what parsing costs is whether public keys are points: of many maps they are read on every core.
+        learn([key[1:] for fields in more for key in fields if key[0] in keyed])
+        for index, fields in enumerate(more, first):
+            _check_map(fields, version, kind, index)
+        if error is not None:
+            raise error  # what comes first in the file is named first
+        maps += more
     return maps, pos
+
+
+def _split_maps(
+    data: bytes, pos: int, kind: Map, indices: range
+) -> tuple[list[dict[bytes, bytes]], int, PsbtError | None]:
+    """Maps as far as they can be split, unchecked, the offset behind them, and what is wrong with the next."""
+    maps = []
+    try:
+        for index in indices:
+            if pos == len(data):
+                return maps, pos, PsbtError("is missing", where=where(kind, index))
+            fields, pos = _read_map(data, pos, kind, index)
+            maps.append(fields)
+    except PsbtError as error:
+        return maps, pos, error
+    return maps, pos, None
 
 
 @lru_cache(maxsize=1 << 13)

@@ -7,11 +7,11 @@ nothing about meaning: whether a script belongs to its output, or a signature ve
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from wormsig.bitcoin import script, secp
 from wormsig.bitcoin.keys import MAX_DEPTH
+from wormsig.bitcoin.points import is_known_pubkey
 from wormsig.bitcoin.tx import TxOutput, read_compact
 from wormsig.errors import InputError
 from wormsig.psbt.limits import MAX_TAP_DEPTH
@@ -26,21 +26,12 @@ _NO_KEYDATA: Final = "key has data after its type, where there is none"
 _NOT_A_KEY: Final = "key is not a public key"
 
 
-@lru_cache(maxsize=1 << 15)
-def known_pubkey(pubkey: bytes) -> bool:
-    """Whether these are 33 or 65 bytes of a point on the curve; remembers what it has seen.
-
-    The same keys come back in every copy of a PSBT, and a check costs a square root.
-    """
-    return secp.is_pubkey(pubkey)
-
-
 def _is_compressed(data: bytes) -> bool:
-    return len(data) == 33 and known_pubkey(data)
+    return len(data) == 33 and is_known_pubkey(data)
 
 
 def _is_xonly(data: bytes) -> bool:
-    return len(data) == 32 and known_pubkey(b"\x02" + data)
+    return len(data) == 32 and is_known_pubkey(b"\x02" + data)
 
 
 def anything(_key: bytes, _value: bytes) -> str | None:
@@ -133,21 +124,21 @@ def _path(value: bytes) -> str | None:
 
 def derivation(key: bytes, value: bytes) -> str | None:
     """Keyed by a public key; the value is a fingerprint and path steps of four bytes each (BIP174)."""
-    if not known_pubkey(key[1:]):
+    if not is_known_pubkey(key[1:]):
         return _NOT_A_KEY
     return _path(value)
 
 
 def keyed_by_pubkey(key: bytes, _value: bytes) -> str | None:
     """Keyed by a public key; the value is judged when it is used (a signature may be shown although it is bad)."""
-    return None if known_pubkey(key[1:]) else _NOT_A_KEY
+    return None if is_known_pubkey(key[1:]) else _NOT_A_KEY
 
 
 def xpub(key: bytes, value: bytes) -> str | None:
     """Keyed by the 78 bytes of an extended public key; depth, parent and version bytes are for the review."""
     if len(key) != 79:
         return f"key holds {len(key) - 1} bytes, not the 78 of an extended public key"
-    if not known_pubkey(key[46:]):
+    if not is_known_pubkey(key[46:]):
         return "key holds an extended key without a valid public key"
     return _path(value)
 
@@ -296,7 +287,7 @@ def musig_participants(key: bytes, value: bytes) -> str | None:
         return "key is not a compressed aggregate public key"
     if not value or len(value) % 33:
         return f"value has {len(value)} bytes: not whole compressed public keys"
-    if not all(known_pubkey(value[at : at + 33]) for at in range(0, len(value), 33)):
+    if not all(is_known_pubkey(value[at : at + 33]) for at in range(0, len(value), 33)):
         return "value holds something that is not a public key"
     return None
 

@@ -8,7 +8,6 @@ Nothing here is proven: `spent_output` compares what the PSBT says about itself,
 from __future__ import annotations
 
 import enum
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -24,7 +23,7 @@ from wormsig.psbt.unsigned import (
     PREVIOUS_TXID,
     assembled,
 )
-from wormsig.psbt.writer import write_maps
+from wormsig.psbt.writer import hash_maps
 
 if TYPE_CHECKING:
     from wormsig.bitcoin.sighash import Sighasher
@@ -232,7 +231,7 @@ def _replaced(maps: tuple[Fields, ...], changed: Mapping[int, Fields]) -> tuple[
 
 def sha256(psbt: Psbt) -> str:
     """The SHA-256 of the serialized PSBT, in hex."""
-    return hashlib.sha256(write_maps((psbt.global_map, *psbt.inputs, *psbt.outputs))).hexdigest()
+    return hash_maps((psbt.global_map, *psbt.inputs, *psbt.outputs))
 
 
 def _keyed(fields: Fields, key_type: int) -> dict[bytes, bytes]:

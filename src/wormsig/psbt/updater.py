@@ -8,9 +8,9 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from wormsig.bitcoin.points import is_known_pubkey
 from wormsig.bitcoin.tx import previous_output, write_compact
 from wormsig.errors import InputError, PsbtError
-from wormsig.psbt.forms import known_pubkey
 from wormsig.psbt.maps import put, put_all
 from wormsig.psbt.model import (
     BIP32_DERIVATION,
@@ -192,7 +192,7 @@ def _taproot_origins(
 ) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     for xonly, (leaf_hashes, origin) in derivations.items():
-        if not known_pubkey(b"\x02" + xonly):
+        if not is_known_pubkey(b"\x02" + xonly):
             raise PsbtError(f"{xonly.hex()} is not an x-only public key", where=where, field=field)
         hashes = b"".join(sorted(leaf_hashes))
         found[bytes((key_type,)) + xonly] = write_compact(len(leaf_hashes)) + hashes + origin.encode()
@@ -204,7 +204,7 @@ def _participants(
 ) -> dict[bytes, bytes]:
     for aggregate, keys in participants.items():
         for pubkey in (aggregate, *keys):
-            if len(pubkey) != 33 or not known_pubkey(pubkey):
+            if len(pubkey) != 33 or not is_known_pubkey(pubkey):
                 raise PsbtError(f"{pubkey.hex()} is not a compressed public key", where=where, field=field)
     return {bytes((key_type,)) + aggregate: b"".join(keys) for aggregate, keys in participants.items()}
 
@@ -215,6 +215,6 @@ def _scripts(key: bytes, script: bytes | None) -> dict[bytes, bytes]:
 
 def _origins(key_type: int, origins: Mapping[bytes, KeyOrigin], where: str, field: str) -> dict[bytes, bytes]:
     for pubkey in origins:
-        if not known_pubkey(pubkey):
+        if not is_known_pubkey(pubkey):
             raise PsbtError(f"{pubkey.hex()} is not a public key", where=where, field=field)
     return {bytes((key_type,)) + pubkey: origin.encode() for pubkey, origin in origins.items()}
