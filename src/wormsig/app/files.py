@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from wormsig.errors import InputError, UsageError
+from wormsig.errors import InputError, StorageError, UsageError
 from wormsig.psbt.limits import MAX_FILE_PSBT
 from wormsig.wallet.storage import write_whole
 
@@ -66,3 +66,15 @@ def write_file(path: Path, data: bytes, *, force: bool = False, mode: int = 0o60
     """
     check_output(path, force=force)
     write_whole(path, data, force=force, mode=mode)
+
+
+def write_result(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Write what a ceremony brought. It was checked before that this can work: what fails now is no wrong usage.
+
+    Raises:
+        StorageError: It cannot be written, or somebody made the file meanwhile.
+    """
+    try:
+        write_file(path, data, force=force)
+    except UsageError as error:
+        raise StorageError(error.message, hint="nothing is lost: the ceremony is in the journal") from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wormsig.app.files import check_output, write_file
+from wormsig.app.files import check_output, write_result
 from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_wallet
@@ -115,7 +115,7 @@ def command(
 
     def save(psbt: Psbt) -> None:
         if output[0] is not None:
-            write_file(output[0], codec.serialize(psbt), force=output[1])
+            write_result(output[0], codec.serialize(psbt), force=output[1])
 
     plan = ReceivePlan(
         review=review,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wormsig.app.context import sighash_types
-from wormsig.app.files import check_output, write_file
+from wormsig.app.files import check_output, write_result
 from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, load_wallet
@@ -275,4 +275,4 @@ def _deliver(state: CoordinatorState, output: tuple[Path | None, bool], console:
         console.say("What was signed so far, which `wormsig send` takes to go on:")
         console.result(base64.b64encode(combined).decode())
     if path is not None:
-        write_file(path, combined, force=force)
+        write_result(path, combined, force=force)
