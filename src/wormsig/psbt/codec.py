@@ -206,7 +206,7 @@ def _split_maps(
     data: bytes, pos: int, kind: Map, indices: range
 ) -> tuple[list[dict[bytes, bytes]], int, PsbtError | None]:
     """Maps as far as they can be split, unchecked, the offset behind them, and what is wrong with the next."""
-    maps = []
+    maps: list[dict[bytes, bytes]] = []
     try:
         for index in indices:
             if pos == len(data):

@@ -14,19 +14,6 @@ if TYPE_CHECKING:
     Maps = Iterable[Mapping[bytes, bytes]]
 
 MAGIC: Final = b"psbt\xff"
-<<<<<<< Updated upstream
-_LENGTHS: Final = tuple(bytes((length,)) for length in range(0xFD))
-_MOST_PARTS: Final = 4_000
-"""Pieces that are joined at once, about: while it lasts, joining takes eighty bytes for each."""
-
-
-def write_maps(maps: Iterable[Mapping[bytes, bytes]]) -> bytes:
-    """The whole PSBT: magic, then every map in order, its fields in the order they are held."""
-    written: list[bytes] = []
-    parts = [MAGIC]
-    add = parts.append
-    short = _LENGTHS
-=======
 _LENGTHS: Final = tuple(write_compact(length) for length in range(0x400))
 """Most lengths, written beforehand."""
 
@@ -38,23 +25,9 @@ def _written(maps: Maps) -> Iterator[bytes]:
     """
     yield MAGIC
     lengths = _LENGTHS
->>>>>>> Stashed changes
     for fields in maps:
         parts: list[bytes] = []
         for key, value in fields.items():
-<<<<<<< Updated upstream
-            size = len(key)
-            add(short[size] if size < 0xFD else write_compact(size))
-            add(key)
-            size = len(value)
-            add(short[size] if size < 0xFD else write_compact(size))
-            add(value)
-        add(b"\x00")
-        if len(parts) > _MOST_PARTS:
-            written.append(b"".join(parts))
-            parts.clear()
-    return b"".join((*written, *parts))
-=======
             try:
                 parts += (lengths[len(key)], key, lengths[len(value)], value)
             except IndexError:
@@ -76,4 +49,3 @@ def hash_maps(maps: Maps) -> str:
     for part in _written(maps):
         digest.update(part)
     return digest.hexdigest()
->>>>>>> Stashed changes
