@@ -1,0 +1,122 @@
+"""THREATS, rows R1 to R7, on files: what `wormsig combine` makes of answers that came by USB stick."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.hostile import edit_global, edit_input, edit_tx
+from wormsig.errors import ExitCode
+from wormsig.psbt import codec
+from wormsig.psbt.extractor import extract
+from wormsig.psbt.finalizer import finalize
+from wormsig.psbt.model import partial_sigs
+from wormsig.psbt.verify import verify
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Judge
+    from support.hostile import Scene
+    from wormsig.psbt.model import Psbt
+
+
+class Desk:
+    """The coordinator's copy, a folder for answers, and `wormsig combine`."""
+
+    def __init__(self, judge: Judge, scene: Scene, folder: Path) -> None:
+        self.judge, self.scene, self.folder = judge, scene, folder
+        self.psbt = scene.psbt()
+        self.mine = folder / "mine.psbt"
+        self.mine.write_bytes(codec.serialize(self.psbt))
+        self.out = folder / "out.psbt"
+
+    def combine(self, *answers: Psbt | bytes, code: ExitCode) -> Psbt | None:
+        """What OUT holds; MINE is as it was, whatever came back."""
+        names = []
+        for number, answer in enumerate(answers):
+            path = self.folder / f"answer-{number}.psbt"
+            path.write_bytes(answer if isinstance(answer, bytes) else codec.serialize(answer))
+            names.append(str(path))
+        self.out.unlink(missing_ok=True)
+        ended, _ = self.judge.run(
+            "combine", str(self.mine), *names, "--wallet", self.scene.wallet.name, "-o", str(self.out)
+        )
+        assert ended == code
+        assert self.mine.read_bytes() == codec.serialize(self.psbt)
+        return codec.parse(self.out.read_bytes()) if self.out.exists() else None
+
+
+@pytest.fixture
+def desk(judge: Judge, scene: Scene, tmp_path: Path) -> Desk:
+    return Desk(judge, scene, tmp_path)
+
+
+def spoiled(psbt: Psbt, other: Psbt) -> Psbt:
+    """Bob's good signature replaced by one that he made elsewhere."""
+    for pubkey in partial_sigs(psbt, 0):
+        (wrong,) = partial_sigs(other, 0).values()
+        return edit_input(psbt, 0, {b"\x02" + pubkey: wrong})
+    raise AssertionError("no signature")
+
+
+def test_r1_another_transaction_on_files_brings_nothing(desk: Desk) -> None:
+    lie = edit_tx(desk.psbt, outputs=(replace(desk.psbt.tx.outputs[0], sats=1), desk.psbt.tx.outputs[1]))
+    assert desk.combine(desk.scene.sign(lie, "bob"), code=ExitCode.PEER) == desk.psbt
+
+
+def test_r2_a_bad_answer_leaves_the_good_ones_in_the_output(desk: Desk) -> None:
+    bob = desk.scene.sign(desk.psbt, "bob")
+    elsewhere = desk.scene.sign(edit_tx(desk.psbt, locktime=5), "bob")
+    carol = desk.scene.sign(desk.psbt, "carol")
+    bad = spoiled(bob, elsewhere)
+    out = desk.combine(bad, carol, b"no psbt at all", code=ExitCode.PEER)
+    assert out is not None
+    assert partial_sigs(out, 0) == partial_sigs(carol, 0)
+
+
+def test_r3_the_good_signature_stays_in_either_order(desk: Desk) -> None:
+    bob = desk.scene.sign(desk.psbt, "bob")
+    bad = spoiled(bob, desk.scene.sign(edit_tx(desk.psbt, locktime=5), "bob"))
+    assert desk.combine(bad, bob, code=ExitCode.PEER) == bob
+    assert desk.combine(bob, bad, code=ExitCode.PEER) == bob
+
+
+def test_r4_another_sighash_type_is_not_merged(desk: Desk) -> None:
+    assert desk.combine(desk.scene.sign(desk.psbt, "bob", sighash=0x81), code=ExitCode.PEER) == desk.psbt
+
+
+def test_r5_other_fields_are_not_merged(desk: Desk) -> None:
+    bob = desk.scene.sign(desk.psbt, "bob")
+    noisy = edit_global(edit_input(bob, 0, {b"\xfc\x04evil\x00": b"x"}), {b"\xee\x01": b"y"})
+    assert desk.combine(noisy, code=ExitCode.DONE) == bob
+
+
+def test_r6_the_same_answer_twice_counts_once(desk: Desk) -> None:
+    bob = desk.scene.sign(desk.psbt, "bob")
+    assert desk.combine(bob, bob, code=ExitCode.DONE) == bob
+    assert desk.judge.run("finalize", str(desk.out))[0] == ExitCode.THRESHOLD
+
+
+def test_r7_final_answers_count_only_when_they_verify(desk: Desk) -> None:
+    full = desk.scene.sign(desk.psbt, "bob", "carol")
+    transaction = extract(finalize(verify(full)))
+    assert desk.combine(transaction.serialize(), code=ExitCode.DONE) == full
+    assert desk.combine(transaction.serialize().hex().encode(), code=ExitCode.DONE) == full
+    wrong = replace(transaction, witnesses=tuple(reversed(transaction.witnesses)))
+    assert desk.combine(wrong.serialize(), code=ExitCode.PEER) == desk.psbt
+
+
+def test_failures_of_our_own_leave_no_output(desk: Desk) -> None:
+    bob = desk.scene.sign(desk.psbt, "bob")
+    desk.combine(bob, code=ExitCode.DONE)
+    kept = desk.out.read_bytes()
+    again = ("combine", str(desk.mine), str(desk.folder / "answer-0.psbt"), "-o", str(desk.out))
+    assert desk.judge.run(*again)[0] == ExitCode.USAGE
+    assert desk.out.read_bytes() == kept
+    desk.out.unlink()
+    missing = ("combine", str(desk.mine), str(desk.folder / "nowhere"), "-o", str(desk.out))
+    assert desk.judge.run(*missing)[0] == ExitCode.INPUT
+    assert not desk.out.exists()
