@@ -56,38 +56,40 @@ def sign_inputs(
             asks for another sighash type; or what another input spends is not known, which a taproot signature covers.
         InputError: A secret key that is not its public key's; legacy hashing passes its cap (THREATS C16).
     """
-    made = _Made()
-    signatures: dict[int, dict[SignatureKey, bytes]] = {}
+    made = _Made(psbt)
     for index, pairs in keys.items():
         scripts, sighash = _checked(psbt, index, sighash_type)
-        here = signatures[index] = {}
         for pubkey, seckey in pairs.items():
             if scripts.taproot is not None:
-                here.update(made.taproot(psbt, index, scripts, sighash, (pubkey, seckey, aux)))
-                continue
-            if not scripts.has_key(pubkey):
+                made.taproot(index, scripts, sighash, (pubkey, seckey, aux))
+            elif scripts.has_key(pubkey):
+                made.ecdsa(index, scripts, sighash, (pubkey, seckey))
+            else:
                 raise _refusal(index, f"key {pubkey.hex()} is not in the input's script")
-            message = digest(psbt, index, scripts, sighash)
-            signature = secp.ecdsa_sign(seckey, message)
-            made.ecdsa.append((pubkey, message, signature))
-            here[pubkey] = signature + bytes((sighash,))
-    made.verify()
-    signed = psbt.with_inputs({index: put_signatures(psbt.inputs[index], here) for index, here in signatures.items()})
+    held = psbt.inputs
+    signed = psbt.with_inputs({index: put_signatures(held[index], here) for index, here in made.verified().items()})
     return after_signing(psbt, signed)
 
 
 class _Made:
-    """What was signed, to be verified before anybody sees it."""
+    """What is to be signed, and what was: nobody sees a signature before it is verified."""
 
-    __slots__ = ("bip340", "ecdsa")
+    __slots__ = ("_bip340", "_ecdsa", "_places", "_psbt", "_signatures")
 
-    def __init__(self) -> None:
-        self.ecdsa: list[Item] = []
-        self.bip340: list[Item] = []
+    def __init__(self, psbt: Psbt) -> None:
+        self._psbt = psbt
+        self._ecdsa: list[tuple[bytes, bytes, bytes]] = []
+        self._places: list[tuple[int, bytes, bytes]] = []
+        self._bip340: list[Item] = []
+        self._signatures: dict[int, dict[SignatureKey, bytes]] = {}
 
-    def taproot(
-        self, psbt: Psbt, index: int, scripts: InputScripts, sighash: int, key: tuple[bytes, bytes, bytes]
-    ) -> dict[SignatureKey, bytes]:
+    def ecdsa(self, index: int, scripts: InputScripts, sighash: int, key: tuple[bytes, bytes]) -> None:
+        """Note what to sign with a public key's secret key: all of it is signed together."""
+        pubkey, seckey = key
+        self._ecdsa.append((seckey, pubkey, digest(self._psbt, index, scripts, sighash)))
+        self._places.append((index, pubkey, bytes((sighash,))))
+
+    def taproot(self, index: int, scripts: InputScripts, sighash: int, key: tuple[bytes, bytes, bytes]) -> None:
         """Sign everything that one key can: x-only key, secret key and auxiliary bytes."""
         xonly, seckey, aux = key
         proven = scripts.taproot
@@ -96,26 +98,33 @@ class _Made:
             raise _refusal(
                 index, f"key {xonly.hex()} is neither the proven internal key nor in a leaf that the output commits to"
             )
-        signatures: dict[SignatureKey, bytes] = {}
+        here = self._signatures.setdefault(index, {})
         for place in places:
             secret = seckey if len(place) == 64 else schnorr.taproot_tweak_seckey(seckey, proven.merkle_root)
-            message = _taproot_digest(psbt, index, scripts, sighash, place[32:])
+            message = _taproot_digest(self._psbt, index, scripts, sighash, place[32:])
             signature = schnorr.schnorr_sign(secret, message, aux)
-            self.bip340.append((place[:32], message, signature))
-            signatures[place] = signature + bytes((sighash,)) if sighash else signature
-        return signatures
+            self._bip340.append((place[:32], message, signature))
+            here[place] = signature + bytes((sighash,)) if sighash else signature
 
-    def verify(self) -> None:
-        """A wrong secret key, or a computing error that would give the key away, never leaves this module."""
-        made = (*self.ecdsa, *self.bip340)
-        if self.bip340:
-            first, second = schnorr.verify_mixed(self.ecdsa, self.bip340)
-            answers = [*first, *second]
-        else:
-            answers = secp.verify_batch(self.ecdsa)
-        for (pubkey, _, _), good in zip(made, answers, strict=True):
+    def verified(self) -> dict[int, dict[SignatureKey, bytes]]:
+        """Input -> `SignatureKey` -> signature.
+
+        A wrong secret key, or a computing error that would give the key away, never leaves this module.
+        """
+        found = self._signatures
+        for (index, pubkey, sighash), der in zip(self._places, secp.sign_batch(self._ecdsa), strict=True):
+            if der is None:
+                raise _wrong_key(pubkey)
+            found.setdefault(index, {})[pubkey] = der + sighash
+        _, answers = schnorr.verify_mixed((), self._bip340)
+        for (xonly, _, _), good in zip(self._bip340, answers, strict=True):
             if not good:
-                raise InputError(f"the secret key to sign with does not belong to public key {pubkey.hex()}")
+                raise _wrong_key(xonly)
+        return found
+
+
+def _wrong_key(pubkey: bytes) -> InputError:
+    return InputError(f"the secret key to sign with does not belong to public key {pubkey.hex()}")
 
 
 def _taproot_digest(psbt: Psbt, index: int, scripts: InputScripts, sighash: int, leaf: bytes) -> bytes:
