@@ -278,6 +278,7 @@ class ExtendedPrivateKey:
     chain_code: bytes = field(repr=False)
     seckey: bytes = field(repr=False)
     mainnet: bool
+    _public: tuple[bytes, bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def from_seed(cls, seed: bytes, mainnet: bool) -> ExtendedPrivateKey:
@@ -330,12 +331,21 @@ class ExtendedPrivateKey:
     @property
     def pubkey(self) -> bytes:
         """The compressed public key, 33 bytes."""
-        return secp.pubkey_of(self.seckey)
+        return self._known_public()[0]
 
     @property
     def fingerprint(self) -> bytes:
         """The first 4 bytes of the public key's HASH160."""
-        return hash160(self.pubkey)[:4]
+        return self._known_public()[1]
+
+    def _known_public(self) -> tuple[bytes, bytes]:
+        """Public key and fingerprint: computed once, for every child asks for them."""
+        known = self._public
+        if known is None:
+            pubkey = secp.pubkey_of(self.seckey)
+            known = (pubkey, hash160(pubkey)[:4])
+            object.__setattr__(self, "_public", known)
+        return known
 
     def child(self, index: int) -> ExtendedPrivateKey:
         """One step (CKDpriv); hardened when the index has the highest bit.
@@ -345,14 +355,13 @@ class ExtendedPrivateKey:
         """
         if self.depth >= MAX_DEPTH or not 0 <= index < 1 << 32:
             raise DescriptorError("extended key: cannot be derived so")
-        pubkey = self.pubkey
+        pubkey, fingerprint = self._known_public()
         start = b"\x00" + self.seckey if index >= HARDENED else pubkey
         digest = hmac.digest(self.chain_code, start + _U32.pack(index), "sha512")
         seckey = secp.seckey_tweak_add(self.seckey, digest[:32])
         if seckey is None:
             raise DescriptorError("key has no such child")
-        parent = hash160(pubkey)[:4]
-        return ExtendedPrivateKey(self.depth + 1, parent, index, digest[32:], seckey, self.mainnet)
+        return ExtendedPrivateKey(self.depth + 1, fingerprint, index, digest[32:], seckey, self.mainnet)
 
     def derive(self, path: tuple[int, ...]) -> ExtendedPrivateKey:
         """Several steps; see `child`."""
