@@ -285,8 +285,9 @@ def _noted(cosigner: Cosigner, event: CoordinatorEvent) -> Cosigner:  # noqa: PL
             return replace(cosigner, answers=answers, faults=faults, note=cosigner.note if kept else problem)
         case Contributed() | NothingNew():
             faults = (*cosigner.faults, *event.problems)[:MAX_FAULTS]
-            brought = (*event.signatures, *event.preimages) if isinstance(event, Contributed) else ()
-            signed = {one.input for one in brought}
+            signed: set[int] = set()
+            if isinstance(event, Contributed):
+                signed = {one.input for one in event.signatures} | {one.input for one in event.preimages}
             inputs, note = cosigner.inputs | signed, "; ".join(event.problems)
             return replace(cosigner, answers=answers, inputs=inputs, faults=faults, note=note)
         case _:
