@@ -28,7 +28,7 @@ from wormsig.review.findings import Code
 if TYPE_CHECKING:
     from conftest import Judge
 
-ALL_TYPES = ["wsh", "sh-wsh", "sh"]
+ALL_TYPES = ["wsh", "sh-wsh", "sh", "tr"]
 
 
 @pytest.mark.parametrize("script_type", ALL_TYPES)

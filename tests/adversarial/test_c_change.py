@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
 
 REST = 2 * BTC - 30_002_000
-ALL_TYPES = ["wsh", "sh-wsh", "sh"]
+ALL_TYPES = ["wsh", "sh-wsh", "sh", "tr"]
+MAIN_TYPES = ["wsh", "sh-wsh", "tr"]
 
 
 def kinds(judge: Judge, psbt: Psbt) -> list[str]:
@@ -80,7 +81,9 @@ def test_c2_taproot_key_origins_are_read_too(judge: Judge, scene: Scene):
     judge.finds(edit_output(lie, 1, {**dict.fromkeys(honest), b"\x01": None, **taproot}), Code.FAKE_CHANGE, quick=True)
 
 
-def test_c2_without_a_hint_change_is_found_in_the_wallet(judge: Judge, scene: Scene):
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c2_without_a_hint_change_is_found_in_the_wallet(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
     bare = strip_hints(scene.psbt())
     assert kinds(judge, bare) == ["payment", "change"]
     assert [view.path for view in judge.report(bare).inputs] == ["0/0", "0/1"]
@@ -121,7 +124,7 @@ def test_c3_foreign_key_in_change(judge: Judge, script_type: str):
     scene = judge.use(scene_of(script_type))
     lie = _with_lookalike(scene, scene.psbt())
     finding = judge.finds(lie, Code.FOREIGN_KEY_IN_CHANGE)
-    stolen = next(iter(set(_origins(lie)) - set(scene.deriver.script(1, 0).origins)))
+    stolen = next(iter(set(scene.lookalike()[2]) - set(scene.deriver.script(1, 0).origins)))
     assert stolen.hex() in finding.details[0]
     assert "carol's key" in finding.details[0]
     assert "2-of-3" in finding.details[0]
@@ -134,21 +137,12 @@ def _with_lookalike(scene: Scene, psbt: Psbt, *, hints: bool = True, **options: 
     script_pubkey, script, origins = scene.lookalike(**options)
     lie = with_output(psbt, 1, TxOutput(REST, script_pubkey))
     lie = edit_output(lie, 1, dict.fromkeys(lie.outputs[1]))
-    redeem = {"wsh": None, "sh-wsh": p2wsh_script(script), "sh": script}[scene.script_type]
-    return updater.with_output_scripts(
-        lie,
-        1,
-        redeem_script=redeem,
-        witness_script=None if scene.script_type == "sh" else script,
-        origins=origins if hints else {},
-    )
+    return scene.show_output(lie, 1, script, origins if hints else {})
 
 
-def _origins(psbt: Psbt) -> list[bytes]:
-    return [key[1:] for key in psbt.outputs[1] if key[0] == 0x02]
-
-
-def test_c3_without_key_origins_the_wallets_keys_are_recognised(judge: Judge, scene: Scene):
+@pytest.mark.parametrize("script_type", ALL_TYPES)
+def test_c3_without_key_origins_the_wallets_keys_are_recognised(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
     judge.finds(_with_lookalike(scene, scene.psbt(), hints=False), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
 
 
@@ -187,7 +181,9 @@ def test_c3_our_key_from_a_branch_that_the_wallet_does_not_have(judge: Judge, sc
     judge.finds(lie, Code.FOREIGN_KEY_IN_CHANGE, quick=True)
 
 
-def test_c3_pay_anyway_warns_and_is_never_unattended(judge: Judge, scene: Scene):
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c3_pay_anyway_warns_and_is_never_unattended(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
     lie = _with_lookalike(scene, scene.psbt())
     judge.finds(lie, Code.PAID_ANYWAY, pay_anyway=frozenset({1}))
     assert not judge.report(lie, pay_anyway=frozenset({1})).errors
@@ -260,7 +256,9 @@ def test_c4_path_ransom_by_index(judge: Judge, scene: Scene, index: int, code: C
     assert judge.report(psbt).outputs[1].path == f"1/{index}"
 
 
-def test_c4_highest_seen_comes_from_the_context_and_the_inputs(judge: Judge, scene: Scene):
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c4_highest_seen_comes_from_the_context_and_the_inputs(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
     psbt = _change_at(scene, 1, 500)
     judge.passes(psbt, highest_seen={1: 490})
     judge.finds(psbt, Code.INDEX_FAR_AHEAD, highest_seen={0: 490, 1: 5})

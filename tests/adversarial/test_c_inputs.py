@@ -24,6 +24,8 @@ from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, 
 from wormsig.errors import RefusedError
 from wormsig.psbt import finalizer, verify
 from wormsig.psbt.model import input_derivations, partial_sigs
+from wormsig.psbt.sigkeys import field_key
+from wormsig.psbt.verify import held_signatures
 from wormsig.review.approve import Approved, approve
 from wormsig.review.findings import Code
 from wormsig.signers.secret import from_extended_key
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
 
 ALL, NONE, SINGLE, ANYONE = 1, 2, 3, 0x80
-ALL_TYPES = ["wsh", "sh-wsh", "sh"]
+ALL_TYPES = ["wsh", "sh-wsh", "sh", "tr"]
+MAIN_TYPES = ["wsh", "sh-wsh", "tr"]
 
 
 def u32(value: int) -> bytes:
@@ -129,8 +132,9 @@ def test_c7_a_script_that_does_not_belong_there(judge: Judge, scene: Scene):
 @pytest.mark.parametrize("script_type", ALL_TYPES)
 def test_c7_a_missing_script_warns(judge: Judge, script_type: str):
     scene = judge.use(scene_of(script_type))
-    key = b"\x04" if script_type == "sh" else b"\x05"
-    report = judge.report(edit_input(scene.psbt(), 0, {key: None}))
+    kind = {"sh": 0x04, "tr": 0x15}.get(script_type, 0x05)
+    gone = {key: None for key in scene.psbt().inputs[0] if key[0] == kind}
+    report = judge.report(edit_input(scene.psbt(), 0, gone))
     assert [finding.code for finding in report.findings] == [Code.SCRIPT_MISSING]
     assert report.vsize == judge.report(scene.psbt()).vsize
 
@@ -147,7 +151,9 @@ def test_c7_scripts_of_an_output(judge: Judge, scene: Scene):
 # --- C9
 
 
-def test_c9_foreign_inputs_are_counted_and_named(judge: Judge, scene: Scene):
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c9_foreign_inputs_are_counted_and_named(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
     foreign = add_input(scene.psbt(), previous_tx(STRANGER, BTC))
     finding = judge.finds(foreign, Code.FOREIGN_INPUTS, max_fee_rate=None)
     assert finding.message == "1 of 3 inputs is not the wallet's: 2"
@@ -252,15 +258,17 @@ def test_c21_our_keys_from_two_indices_in_one_script(judge: Judge, scene: Scene)
 def test_c22_a_signature_over_something_else(judge: Judge, script_type: str):
     scene = judge.use(scene_of(script_type))
     other = scene.sign(scene.psbt(fee=9_999), "bob")
-    (pubkey, signature), *_ = partial_sigs(other, 0).items()
-    lie = edit_input(scene.psbt(), 0, {b"\x02" + pubkey: signature})
+    (key, signature), *_ = held_signatures(other, 0).items()
+    lie = edit_input(scene.psbt(), 0, {field_key(key): signature})
     judge.finds(lie, Code.BAD_SIGNATURE)
     (view,) = judge.report(lie).signatures
     assert (view.valid, view.name) == (False, "bob")
     assert judge.report(lie).inputs[0].signed == 0
 
 
-def test_c22_a_signature_that_verifies_is_counted_by_name(judge: Judge, scene: Scene):
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c22_a_signature_that_verifies_is_counted_by_name(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
     signed = scene.sign(scene.psbt(), "bob")
     judge.passes(signed)
     report = judge.report(signed)
@@ -324,7 +332,9 @@ def test_c22_a_signature_on_an_input_that_cannot_be_checked(judge: Judge, scene:
 # --- C23
 
 
-def test_c23_a_private_coin_of_ours_slipped_in(judge: Judge, scene: Scene):
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c23_a_private_coin_of_ours_slipped_in(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
     alice = scene.people[0]
     path = parse_path("84h/1h/0h/0/0")
     pubkey = alice.master.derive(path).neuter().pubkey
@@ -347,9 +357,12 @@ def test_c23_taproot_key_origins_are_read_too(judge: Judge, scene: Scene):
     judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT)
 
 
-def test_c23_our_key_in_a_script_without_key_origins(judge: Judge, scene: Scene):
-    _, script, _ = scene.lookalike((0, 3))
-    psbt = add_input(scene.psbt(), previous_tx(p2wsh_script(script), BTC), {b"\x05": script})
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c23_our_key_in_a_script_without_key_origins(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
+    script_pubkey, script, _ = scene.lookalike((0, 3))
+    psbt = add_input(scene.psbt(), previous_tx(script_pubkey, BTC))
+    psbt = scene.show_input(psbt, 2, script, {})
     judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT, quick=True)
 
 
