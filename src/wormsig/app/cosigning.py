@@ -265,9 +265,18 @@ class Cosigner:
                 by="review",
                 hint="import it with `wormsig wallet import`, or name it with --wallet",
             )
+        policy = self._plan.policy
+        if policy is not None:
+            try:
+                policy.check(report, wallet.network)
+            except RefusedError as refusal:
+                reason = "the policy here does not allow it"  # what it says is nobody else's business
+                raise DeclinedError(f"not signed: {refusal.message}", reason=reason, by="policy") from None
         verdict = await self._watch.decide(report)
         if not verdict.sign:
             raise _rejected(verdict.reason)
+        if policy is not None and verdict.by == "unattended":
+            return approve(reviewed.psbt, report, wallet, by="policy", accept=policy.codes)
         return approve(reviewed.psbt, report, wallet, by=verdict.by)
 
     async def _decline(self, reason: str, by: Decider) -> None:

@@ -11,6 +11,7 @@ from wormsig.psbt.limits import MAX_TEXT
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from wormsig.app.policy import Policy
     from wormsig.ceremony.status import Status
     from wormsig.psbt.model import Psbt
     from wormsig.review.report import Report
@@ -78,6 +79,7 @@ class ReceivePlan:
         expect_txid: The unsigned transaction's id, when it is known beforehand.
         network: The only network to accept, when it is known beforehand.
         save: Keeps the signed PSBT in a file, before it is sent.
+        policy: What may be signed; with `-y` also which warnings do not stop it.
     """
 
     review: Callable[[Psbt, str | None], Reviewed]
@@ -86,6 +88,7 @@ class ReceivePlan:
     expect_txid: str | None = None
     network: str | None = None
     save: Callable[[Psbt], None] | None = None
+    policy: Policy | None = None
 
 
 class DeclinedError(RefusedError):

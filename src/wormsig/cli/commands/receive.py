@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from wormsig.app.home import Home
 from wormsig.app.loading import load_wallet
 from wormsig.app.nodes import agree, open_node
 from wormsig.app.plan import duration
+from wormsig.app.policy import Policy, check_recipients, load_policy
 from wormsig.app.receive_plan import ReceivePlan, Reviewed
 from wormsig.app.signing import open_signer, review_psbt
 from wormsig.bitcoin.network import Network
@@ -23,8 +25,6 @@ from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from wormsig.app.settings import (
         PassphraseOptions,
         RelayOptions,
@@ -46,6 +46,7 @@ class _How:
     signer: str | None
     reject: str | None
     expect_txid: str | None
+    policy: Policy | None
     timeout: float | None
 
 
@@ -54,6 +55,12 @@ class _How:
 @click.option("--signer", metavar="SPEC", help="Who signs: key:FILE or core:WALLET.")
 @click.option("--reject", metavar="REASON", help="Decline, and tell the coordinator why.")
 @click.option("--expect-txid", metavar="TXID", help="Sign only the transaction with this (unsigned) id.")
+@click.option(
+    "--policy",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Sign only what this file allows; with -y also despite the warnings that it names.",
+)
 @click.option("--timeout", metavar="DURATION", help="Give up after: 90s, 10m, 2h, 3d.")
 @options.output_options
 @options.wallet_options
@@ -80,6 +87,7 @@ def command(
     wallet.
     """
     how["timeout"] = duration(how["timeout"])
+    how["policy"] = load_policy(how["policy"]) if how["policy"] else None
     order = _How(**how)
     check_output(output[0], force=output[1])
     home = Home.from_environment()
@@ -122,6 +130,7 @@ def command(
         signer=signer.for_wallet if signer else None,
         reject=_printable(order.reject),
         expect_txid=order.expect_txid,
+        policy=order.policy,
         network=network.value if network else None,
         save=save,
     )
@@ -199,10 +208,13 @@ def _check_alone(order: _How, console: Console, wallet: Wallet | None) -> None:
 
 
 def _check_bound(order: _How, console: Console, network: Network) -> None:
-    if console.yes and network is not Network.REGTEST and order.expect_txid is None and order.reject is None:
+    if order.policy is not None:
+        check_recipients(order.policy, network)
+    bound = order.expect_txid is not None or order.policy is not None or order.reject is not None
+    if console.yes and network is not Network.REGTEST and not bound:
         raise UsageError(
             f"-y on {network.value} would sign for whoever has the code",
-            hint="name the transaction with --expect-txid",
+            hint="name the transaction with --expect-txid, or say with --policy what may be signed",
         )
 
 
