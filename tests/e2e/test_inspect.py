@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.hostile import STRANGER, Out, Scene, edit_input, previous_tx, scene_of, with_output
+from support.kinds import PEOPLE, kind
 from wormsig.bitcoin.keys import KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network, address_of
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput
@@ -92,17 +93,24 @@ def test_mainnet_paths_are_shown_with_mainnet_addresses(wormsig: RunWormsig, sce
     assert report["outputs"][0]["address"] == address_of(STRANGER, Network.MAINNET)
 
 
-def test_taproot_is_shown_and_not_supported_yet(wormsig: RunWormsig):
+def test_taproot_is_shown(wormsig: RunWormsig):
     coin = previous_tx(b"\x51\x20" + b"\x02" * 32, 100_000)
     psbt = creator.create([TxInput(OutPoint(coin.txid_bytes, 1))], [TxOutput(99_000, STRANGER)])
     psbt = edit_input(psbt, 0, {b"\x01": coin.outputs[1].serialize()})
-    done = wormsig("inspect", "-", "--network", "regtest", "--json", stdin=codec.serialize(psbt))
-    assert done.returncode == 3
+    done = wormsig("inspect", "-", "--network", "regtest", "--json", stdin=codec.serialize(psbt), check=True)
     report = json.loads(done.stdout)
     assert report["inputs"][0]["script_type"] == "tr"
     assert report["findings"] == []
     assert report["fee_sats"] == 1_000
-    assert "tr is not supported yet" in done.stderr
+
+
+def test_musig_is_shown_and_not_supported_yet(wormsig: RunWormsig):
+    psbt = Scene.of(kind("tr-musig"), PEOPLE).psbt()
+    done = wormsig("inspect", "-", "--network", "regtest", "--json", stdin=codec.serialize(psbt))
+    assert done.returncode == 3
+    report = json.loads(done.stdout)
+    assert len(report["inputs"][0]["musig2"][0]["participants"]) == 3
+    assert "MuSig2" in done.stderr
 
 
 def test_what_is_no_psbt_is_exit_3(wormsig: RunWormsig, tmp_path: Path):
