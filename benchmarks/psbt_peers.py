@@ -3,7 +3,8 @@
 
 A peer does two jobs on 2-of-3 P2WSH PSBTs (psbt_data.py). As cosigner it parses, signs for cosigner a, serializes. As
 coordinator it parses two answers, verifies every signature in them where the library or its primitives can, combines,
-finalizes and extracts. Keys, wallets and the coordinator's own copy are set up before the clock starts.
+finalizes and extracts. Keys, wallets and the coordinator's own copy are ready before the clock starts; a cosigner has
+not seen the PSBT before.
 """
 
 from __future__ import annotations
@@ -42,9 +43,12 @@ class Peer:
     def stop(self) -> None:
         """At the end."""
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:
-        """Once for each number of inputs."""
+    def setup(self, keys: Keys) -> None:
+        """Once for each number of inputs: keys and wallets."""
         raise NotImplementedError
+
+    def own_copy(self, unsigned: bytes) -> None:
+        """The coordinator's own copy, once before each of its runs; the cosigner has not seen the PSBT before."""
 
     def cosign(self, unsigned: bytes) -> bytes:
         raise NotImplementedError
@@ -63,11 +67,9 @@ class Wormsig(Peer):
     package = "wormsig"
     note = "review without a wallet, every script and amount proven; every signature verified"
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:
+    def setup(self, keys: Keys) -> None:
         from wormsig.bitcoin.keys import ExtendedPrivateKey, parse_path
         from wormsig.bitcoin.network import Network
-        from wormsig.psbt import codec
-        from wormsig.psbt.verify import verify
         from wormsig.review.context import ReviewContext
 
         me = keys["cosigners"][0]
@@ -76,6 +78,11 @@ class Wormsig(Peer):
         self.path = parse_path(me["path"].removeprefix("m/"))
         self.branches = [account.child(branch) for branch in (0, 1)]
         self.context = ReviewContext(network=Network.REGTEST)
+
+    def own_copy(self, unsigned: bytes) -> None:
+        from wormsig.psbt import codec
+        from wormsig.psbt.verify import verify
+
         self.own = verify(codec.parse(unsigned))
 
     def cosign(self, unsigned: bytes) -> bytes:
@@ -107,12 +114,12 @@ class WormsigWallet(Wormsig):
 
     note = "every input checked against the wallet's descriptor: one BIP32 step per key and input"
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:
+    def setup(self, keys: Keys) -> None:
         from wormsig.bitcoin.network import Network
         from wormsig.signers.secret import read_secret
         from wormsig.wallet.descriptor import parse_descriptor
 
-        super().setup(keys, unsigned)
+        super().setup(keys)
         self.wallet = parse_descriptor(keys["descriptor"], Network.REGTEST, name="bench")
         self.secret = read_secret(keys["cosigners"][0]["master_tprv"], Network.REGTEST)
 
@@ -132,11 +139,14 @@ class Embit(Peer):
     package = "embit"
     note = "verified by its primitives; the library itself finalizes a bad signature"
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:
+    def setup(self, keys: Keys) -> None:
         from embit.bip32 import HDKey
-        from embit.psbt import PSBT
 
         self.root = HDKey.from_string(keys["cosigners"][0]["master_tprv"])
+
+    def own_copy(self, unsigned: bytes) -> None:
+        from embit.psbt import PSBT
+
         self.own = PSBT.parse(unsigned)
 
     def cosign(self, unsigned: bytes) -> bytes:
@@ -169,7 +179,7 @@ class Bdk(Peer):
     package = "bdkpython"
     note = "verifies inside finalize"
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:  # noqa: ARG002  it keeps no copy of its own
+    def setup(self, keys: Keys) -> None:
         import bdkpython as bdk
 
         parts = [
@@ -214,10 +224,14 @@ class Wally(Peer):
     package = "wallycore"
     note = "verified by its primitives; the library itself finalizes a bad signature"
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:
+    def setup(self, keys: Keys) -> None:
         import wallycore as wally
 
         self.root = wally.bip32_key_from_base58(keys["cosigners"][0]["master_tprv"])
+
+    def own_copy(self, unsigned: bytes) -> None:
+        import wallycore as wally
+
         self.own = wally.psbt_from_bytes(unsigned, 0)
 
     def cosign(self, unsigned: bytes) -> bytes:
@@ -253,13 +267,15 @@ class Btclib(Peer):
     package = "btclib-wallet"
     note = "verifies on return, in finalize and in extract"
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:
+    def setup(self, keys: Keys) -> None:
         from btclib_wallet.psbt import psbt as module
         from btclib_wallet.psbt_signer import SoftwareSigner
 
         self.module = module
         self.signer = SoftwareSigner(keys["cosigners"][0]["master_tprv"])
-        self.own = module.Psbt.parse(unsigned)
+
+    def own_copy(self, unsigned: bytes) -> None:
+        self.own = self.module.Psbt.parse(unsigned)
 
     def cosign(self, unsigned: bytes) -> bytes:
         return bytes(self.signer.sign_psbt(self.module.Psbt.parse(unsigned)).serialize())
@@ -278,7 +294,7 @@ class Bitcointx(Peer):
     package = "python-bitcointx"
     note = "verified by its primitives; the library itself finalizes a bad signature"
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:
+    def setup(self, keys: Keys) -> None:
         from wormsig.bitcoin import secp
 
         secp.equip_bitcointx()  # it finds no library by itself
@@ -292,7 +308,9 @@ class Bitcointx(Peer):
         self.type: Any = PartiallySignedTransaction
         self.keystore: Any = KeyStore
         self.store = KeyStore((CCoinExtKey(keys["cosigners"][0]["master_tprv"]), "m/48h/1h/0h/2h/{0,1}/*"))
-        self.own: Any = PartiallySignedTransaction.from_binary(unsigned)
+
+    def own_copy(self, unsigned: bytes) -> None:
+        self.own = self.type.from_binary(unsigned)
 
     def cosign(self, unsigned: bytes) -> bytes:
         psbt = self.type.from_binary(unsigned)
@@ -340,7 +358,7 @@ class Core(Peer):
     def version(self) -> str:
         return str(self.rpc.call("getnetworkinfo")["subversion"])
 
-    def setup(self, keys: Keys, unsigned: bytes) -> None:  # noqa: ARG002  it keeps no copy of its own
+    def setup(self, keys: Keys) -> None:
         kinds = ["account_tprv", "account_tpub", "account_tpub"]
         parts = [
             f"[{each['fingerprint']}{each['path'][1:]}]{each[kinds[number]]}/<0;1>/*"
