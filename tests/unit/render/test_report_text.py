@@ -38,6 +38,13 @@ def test_the_review_of_an_honest_psbt():
     )
 
 
+def test_a_payment_to_an_address_of_ours_that_is_handed_out_is_not_called_change():
+    psbt = SCENE.psbt(outputs=[Out(2 * BTC - 1_100, place=(0, 5))])
+    assert "to this wallet, receive address 0/5" in text_of(psbt)
+    assert "Change" not in text_of(psbt)
+    assert "to this wallet, receive address 0/5" in plain(inspect_lines(SCENE.review(psbt)))
+
+
 def test_a_title_stands_on_the_right():
     first = review_lines(SCENE.review(SCENE.psbt()), title="ceremony 7f3a-19")[0].text
     assert len(first) == 80
