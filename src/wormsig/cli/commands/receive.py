@@ -94,13 +94,10 @@ def command(
     wallet = load_wallet(wallet_options, home)
     network = wallet.network if wallet else wallet_options.network
     _check_person(order, code, console, network)
-    if relay.verify:
-        console.need_person("comparing the verifier", hint="--verify needs a terminal on both sides")
+    _check_possible(order, relay, console)
     node = open_node(rpc, network)
     if node is not None:
         network = agree(node, network).network
-    if order.signer is None and order.reject is None:
-        raise UsageError("there is no signer", hint="use --signer key:FILE or core:WALLET, or --reject REASON")
     signer = open_signer(order.signer, passphrases(passphrase), node) if order.signer else None
     if signer is not None and wallet is not None:
         signer.for_wallet(wallet)  # a key of another wallet is found before anybody is contacted
@@ -121,10 +118,6 @@ def command(
         )
         return Reviewed(reviewed.psbt, reviewed.report, named)
 
-    def save(psbt: Psbt) -> None:
-        if output[0] is not None:
-            write_result(output[0], codec.serialize(psbt), force=output[1])
-
     plan = ReceivePlan(
         review=review,
         signer=signer.for_wallet if signer else None,
@@ -132,9 +125,22 @@ def command(
         expect_txid=order.expect_txid,
         policy=order.policy,
         network=network.value if network else None,
-        save=save,
+        save=lambda psbt: _save(psbt, output),
     )
     _run(plan, code=code, order=order, home=home, node=node, relay=relay, console=console)
+
+
+def _check_possible(order: _How, relay: RelayOptions, console: Console) -> None:
+    """Refuse before anything is sent what cannot end well."""
+    if relay.verify:
+        console.need_person("comparing the verifier", hint="--verify needs a terminal on both sides")
+    if order.signer is None and order.reject is None:
+        raise UsageError("there is no signer", hint="use --signer key:FILE or core:WALLET, or --reject REASON")
+
+
+def _save(psbt: Psbt, output: tuple[Path | None, bool]) -> None:
+    if output[0] is not None:
+        write_result(output[0], codec.serialize(psbt), force=output[1])
 
 
 def _checked(code: str) -> str:
