@@ -28,6 +28,9 @@ __all__ = ["Deriver", "WalletScript", "locate"]
 _SEARCH_STEP = 20
 """Indices of each branch that a search derives at once."""
 
+_STEP_COST = 0.75
+"""Of one BIP32 step, as `share_out` counts."""
+
 MAX_HINTS = 8
 """Places a PSBT may name for one script before they are ignored: a true one names one."""
 
@@ -169,7 +172,7 @@ class Deriver:
                 places[made.script_pubkey] = (branch, index)
                 scripts[branch, index] = made
 
-        share_out(len(indices), len(parents), work)
+        share_out(len(indices), _STEP_COST * len(parents), work)
 
 
 def _aggregate(wallet: Wallet, positions: Sequence[int]) -> tuple[bytes, tuple[bytes, ...]]:
