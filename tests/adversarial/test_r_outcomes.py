@@ -269,6 +269,16 @@ async def test_what_was_not_expected_is_not_signed(stage: Stage) -> None:
 
 
 @act
+async def test_c11_a_network_that_is_not_the_wallets_is_refused_even_when_nobody_named_one(stage: Stage) -> None:
+    nothing = ("WORMSIG_WALLET", "WORMSIG_NETWORK", "WORMSIG_RPC_URL", "WORMSIG_RPC_COOKIE")
+    mallory, receive = await stage.offer("alice", env=dict.fromkeys(nothing, ""))
+    await mallory.propose(stage.psbt(), ceremony=fresh(), network="signet", wallet=stage.scene.wallet.id)
+    assert await mallory.decline() == "it was announced for signet, and the wallet is on regtest"
+    await finished(receive, ExitCode.REFUSED)
+    nothing_signed(stage["alice"])
+
+
+@act
 async def test_a_wallet_that_is_not_here_is_told_without_a_word_about_this_machine(stage: Stage) -> None:
     stranger = {"WORMSIG_WALLET": "", "WORMSIG_HOME": str(stage.folder / "empty")}
     mallory, receive = await stage.offer("alice", env=stranger)

@@ -265,6 +265,10 @@ class Cosigner:
                 by="review",
                 hint="import it with `wormsig wallet import`, or name it with --wallet",
             )
+        announced = self._state.start.network
+        if announced != wallet.network.value:
+            what = f"it was announced for {announced}, and the wallet is on {wallet.network.value}"
+            raise DeclinedError(f"not signed: {what} (C11)", reason=what, by="review")
         policy = self._plan.policy
         if policy is not None:
             try:
