@@ -72,20 +72,20 @@ def learn(pubkeys: Iterable[bytes]) -> None:
     It is only a way to be fast: whoever asks for a key that was not learned gets the same answer.
 
     Args:
-        pubkeys: Anything that may be one; more than half of what is remembered are left for later.
+        pubkeys: Anything that may be one. Only what has 33 bytes is read, and more than half of what is remembered is
+            left for later.
     """
     known = _remembered
-    new = [pubkey for pubkey in dict.fromkeys(pubkeys) if pubkey not in known and has_pubkey_form(pubkey)]
+    new = [pubkey for pubkey in dict.fromkeys(pubkeys) if len(pubkey) == 33 and pubkey not in known]
     del new[MOST_REMEMBERED // 2 :]
     _make_room(len(new))
 
     def work(first: int, last: int) -> dict[bytes, bytes]:
         lib = library()
         point = ctypes.create_string_buffer(64)
-        to_point, parse, context, sizes = ctypes.c_void_p(ctypes.addressof(point)), lib.parse, lib.context, lib.sizes
+        to_point, parse, context, size = ctypes.c_void_p(ctypes.addressof(point)), lib.parse, lib.context, lib.sizes[33]
         return {
-            pubkey: point.raw if parse(context, to_point, pubkey, sizes[len(pubkey)]) else _NO_POINT
-            for pubkey in new[first:last]
+            pubkey: point.raw if parse(context, to_point, pubkey, size) else _NO_POINT for pubkey in new[first:last]
         }
 
     for part in share_out(len(new), _COST, work):

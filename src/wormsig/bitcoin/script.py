@@ -255,6 +255,16 @@ def parse_multisig(script: bytes) -> Multisig | None:
     end = len(script) - 1
     if end < 36 or script[end] != _OP_CHECKMULTISIG:
         return None
+    count = script[end - 1] - _OP_1 + 1
+    threshold = script[0] - _OP_1 + 1
+    if 1 <= threshold <= count <= 16 and end == 34 * count + 2 and script[1:-2:34] == b"\x21" * count:
+        # Compressed keys alone, as nearly always: every input of every PSBT comes through here.
+        compressed = tuple([script[at : at + 33] for at in range(2, end - 1, 34)])
+        return Multisig(threshold, compressed) if not script[2:-2:34].strip(b"\x02\x03") else None
+    return _parse_any_multisig(script, end)
+
+
+def _parse_any_multisig(script: bytes, end: int) -> Multisig | None:
     start = _read_number(script, 0)
     if start is None:
         return None

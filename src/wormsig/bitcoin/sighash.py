@@ -94,10 +94,11 @@ class Sighasher:
         self.spent = tuple(spent)
         self._version = _U32.pack(tx.version)
         self._locktime = _U32.pack(tx.locktime)
-        self._outpoints = [txin.outpoint.serialize() for txin in tx.inputs]
+        self._outpoints = [txin.outpoint.txid + _U32.pack(txin.outpoint.index) for txin in tx.inputs]
         self._sequences = [_U32.pack(txin.sequence) for txin in tx.inputs]
         self._single: tuple[bytes, bytes, bytes] | None = None
         self._segwit: tuple[bytes, bytes, bytes] | None = None
+        self._segwit_all: tuple[bytes, bytes] | None = None
         self._taproot_starts: dict[tuple[int, int], bytes] = {}
         self._blank_inputs: tuple[bytes, bytes] | None = None
         self._all_outputs: bytes | None = None
@@ -141,6 +142,8 @@ class Sighasher:
         Raises:
             InputError: There is no such input.
         """
+        if sighash_type == SIGHASH_ALL and len(script_code) < 0xFD and 0 <= index < len(self._outpoints):
+            return self._segwit_v0_all(index, script_code, sats)
         self._check_index(index)
         prevouts, sequences, outputs = self._midstates()
         base = sighash_type & 0x1F
@@ -169,6 +172,17 @@ class Sighasher:
             )
         )
         return sha256(sha256(preimage).digest()).digest()
+
+    def _segwit_v0_all(self, index: int, script_code: bytes, sats: int) -> bytes:
+        """The same for type ALL and short scripts, as wallets have them: beginning and end are the same for all inputs."""
+        if self._segwit_all is None:
+            prevouts, sequences, outputs = self._midstates()
+            end = outputs + self._locktime + _U32.pack(SIGHASH_ALL)
+            self._segwit_all = (self._version + prevouts + sequences, end)
+        start, end = self._segwit_all
+        size = bytes((len(script_code),))
+        parts = (start, self._outpoints[index], size, script_code, _I64.pack(sats), self._sequences[index], end)
+        return sha256(sha256(b"".join(parts)).digest()).digest()
 
     def taproot(self, index: int, sighash_type: int) -> bytes:
         """The BIP341 hash of one input for the key path. An annex is not supported.

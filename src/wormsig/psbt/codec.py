@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from wormsig.bitcoin.points import learn
@@ -17,7 +16,15 @@ from wormsig.bitcoin.tx import previous_output, read_compact
 from wormsig.errors import InputError, NotSupportedError, PsbtError
 from wormsig.psbt.fields import VERSIONS, Map, checks, field_name, required
 from wormsig.psbt.limits import MAX_FIELDS, MAX_FILE_PSBT, MAX_MAP_FIELDS
-from wormsig.psbt.model import BIP32_DERIVATION, NON_WITNESS_UTXO, OUT_BIP32_DERIVATION, PARTIAL_SIG, Psbt
+from wormsig.psbt.model import (
+    BIP32_DERIVATION,
+    NON_WITNESS_UTXO,
+    OUT_BIP32_DERIVATION,
+    PARTIAL_SIG,
+    PreviousOutput,
+    Psbt,
+    read_previous,
+)
 from wormsig.psbt.unsigned import (
     INPUT_COUNT,
     OUT_SCRIPT,
@@ -33,7 +40,7 @@ from wormsig.psbt.writer import MAGIC, write_maps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wormsig.bitcoin.tx import Transaction, TxOutput
+    from wormsig.bitcoin.tx import OutPoint, Transaction
     from wormsig.psbt.forms import Form
 
 _CHECKS: Final = {(kind, version): checks(kind, version) for kind in Map for version in VERSIONS}
@@ -44,8 +51,9 @@ _TOGETHER: Final = 4096
 """Maps whose public keys are checked together."""
 _SILENT_PAYMENT: Final = b"\x09"
 _BASE64_START: Final = b"cHNidP"
-_REMEMBERED: Final = 1_000
+_MAX_REMEMBERED: Final = 1_000
 """Bytes of the largest previous transaction that is remembered; thousands of them then take a few megabytes."""
+_MOST_REMEMBERED: Final = 1 << 13
 
 
 def where(kind: Map, index: int) -> str:
@@ -218,10 +226,20 @@ def _split_maps(
     return maps, pos, None
 
 
-@lru_cache(maxsize=1 << 13)
-def _remembered_output(raw: bytes, wanted: int) -> tuple[bytes, TxOutput]:
-    """The same previous transactions come back in every copy of a PSBT: small ones are walked once."""
-    return previous_output(raw, wanted)
+_previous: dict[bytes, PreviousOutput] = {}
+# The same previous transactions come back in every copy of a PSBT: small ones are walked once. Threads share it.
+
+
+def _remembered_output(raw: bytes, outpoint: OutPoint) -> PreviousOutput:
+    known = _previous.get(raw)
+    if known is not None and known[2] == outpoint.index:
+        return known
+    found = read_previous(raw, outpoint)
+    if len(raw) <= _MAX_REMEMBERED:
+        if len(_previous) >= _MOST_REMEMBERED:
+            _previous.clear()
+        _previous[raw] = found
+    return found
 
 
 def _check_previous_transactions(psbt: Psbt) -> None:
@@ -230,10 +248,8 @@ def _check_previous_transactions(psbt: Psbt) -> None:
         raw = fields.get(NON_WITNESS_UTXO)
         if raw is None:
             continue
-        wanted = psbt.outpoint(index).index
         try:
-            walk = _remembered_output if len(raw) <= _REMEMBERED else previous_output
-            memo[index] = walk(raw, wanted)
+            memo[index] = _remembered_output(raw, psbt.outpoint(index))
         except InputError as error:
             memo[index] = None
             _refuse_unless_transaction(raw, index, error)

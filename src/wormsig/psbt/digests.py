@@ -32,9 +32,10 @@ def digest(psbt: Psbt, index: int, scripts: InputScripts, sighash: int, leaf: by
     Raises:
         InputError: Legacy hashing passes its cap (THREATS C16); for taproot, what an input spends is not known.
     """
-    known = psbt.memo.digests.get((index, sighash, leaf))
+    memo = psbt.memo.digests.setdefault((sighash, leaf), {})
+    known = memo.get(index)
     if known is None:
-        known = psbt.memo.digests[index, sighash, leaf] = _digest(psbt, index, scripts, sighash, leaf)
+        known = memo[index] = _digest(psbt, index, scripts, sighash, leaf)
     return known
 
 

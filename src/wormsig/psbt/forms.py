@@ -126,7 +126,8 @@ def derivation(key: bytes, value: bytes) -> str | None:
     """Keyed by a public key; the value is a fingerprint and path steps of four bytes each (BIP174)."""
     if not is_known_pubkey(key[1:]):
         return _NOT_A_KEY
-    return _path(value)
+    size = len(value)  # as `_path`, which this is called too often for
+    return None if 4 <= size <= _LONGEST_PATH and not size & 3 else _path(value)
 
 
 def keyed_by_pubkey(key: bytes, _value: bytes) -> str | None:

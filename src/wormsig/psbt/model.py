@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Fields: TypeAlias = Mapping[bytes, bytes]
 
+PreviousOutput: TypeAlias = "tuple[bytes, TxOutput, int]"
+"""The txid of a previous transaction (internal order), one of its outputs, and that output's index."""
+
 GLOBAL_XPUB: Final = 0x01
 
 NON_WITNESS_UTXO: Final = b"\x00"
@@ -81,6 +84,7 @@ class Memo:
     """
 
     __slots__ = (
+        "coins",
         "digests",
         "expressions",
         "finals",
@@ -94,9 +98,12 @@ class Memo:
     )
 
     def __init__(self) -> None:
-        self.previous: dict[int, tuple[bytes, TxOutput] | None] = {}
+        self.previous: dict[int, PreviousOutput | None] = {}
+        self.coins: dict[int, TxOutput | UtxoProblem] = {}
+        """What inputs spend, or why that cannot be told."""
         self.scripts: dict[int, InputScripts] = {}
-        self.digests: dict[tuple[int, int, bytes], bytes] = {}
+        self.digests: dict[tuple[int, bytes], dict[int, bytes]] = {}
+        """Sighash type and leaf -> input -> what is signed."""
         self.sighasher: Sighasher | None = None
         self.spent: tuple[TxOutput | None, ...] | None = None
         self.verified: set[tuple[int, bytes, bytes]] = set()
@@ -208,8 +215,10 @@ def _same(keys: tuple[bytes, ...], ours: Fields, theirs: Fields) -> bool:
 
 def _same_evidence(ours: Fields, theirs: Fields) -> bool:
     """Whether two maps of an input prove the same. Plain loops: every input that is signed comes through here."""
+    our, their = ours.get, theirs.get
     for key in _EVIDENCE:
-        if ours.get(key) != theirs.get(key):
+        value = our(key)
+        if value is not their(key) and value != their(key):
             return False
     for fields in (ours, theirs):
         for key in fields:
@@ -277,8 +286,8 @@ class UtxoProblem(enum.Enum):
     DISAGREES = "the witness UTXO disagrees with the previous transaction"
 
 
-def previous_txout(psbt: Psbt, index: int) -> tuple[bytes, TxOutput] | None:
-    """The txid (internal order) of the carried previous transaction, and its output that the outpoint names.
+def previous_txout(psbt: Psbt, index: int) -> PreviousOutput | None:
+    """The carried previous transaction's output that the outpoint names.
 
     Returns:
         None when there is no previous transaction, or it has no such output.
@@ -289,18 +298,36 @@ def previous_txout(psbt: Psbt, index: int) -> tuple[bytes, TxOutput] | None:
     return memo[index]
 
 
-def _walk_previous(fields: Fields, outpoint: OutPoint) -> tuple[bytes, TxOutput] | None:
+def _walk_previous(fields: Fields, outpoint: OutPoint) -> PreviousOutput | None:
     raw = fields.get(NON_WITNESS_UTXO)
     if raw is None:
         return None
     try:
-        return previous_output(raw, outpoint.index)
+        return read_previous(raw, outpoint)
     except InputError:
         return None
 
 
+def read_previous(raw: bytes, outpoint: OutPoint) -> PreviousOutput:
+    """The output of a previous transaction that an outpoint names; the outpoint's txid is not looked at.
+
+    Raises:
+        InputError: Not a whole transaction, or there is no such output.
+    """
+    txid, output = previous_output(raw, outpoint.index)
+    return outpoint.txid if txid == outpoint.txid else txid, output, outpoint.index  # thousands: held once
+
+
 def spent_or_problem(psbt: Psbt, index: int) -> TxOutput | UtxoProblem:
     """The output that an input spends, or why the PSBT's word about it cannot be taken."""
+    memo = psbt.memo.coins
+    known = memo.get(index)
+    if known is None:
+        known = memo[index] = _spent_or_problem(psbt, index)
+    return known
+
+
+def _spent_or_problem(psbt: Psbt, index: int) -> TxOutput | UtxoProblem:
     fields = psbt.inputs[index]
     claimed = fields.get(WITNESS_UTXO)
     if NON_WITNESS_UTXO not in fields:
@@ -308,7 +335,7 @@ def spent_or_problem(psbt: Psbt, index: int) -> TxOutput | UtxoProblem:
     found = previous_txout(psbt, index)
     if found is None:
         return UtxoProblem.NO_SUCH_OUTPUT
-    txid, output = found
+    txid, output, _ = found
     if txid != psbt.outpoint(index).txid:
         return UtxoProblem.OTHER_TXID
     if claimed is not None and output.serialize() != claimed:

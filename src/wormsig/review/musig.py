@@ -79,9 +79,9 @@ def _leaf(key: bytes) -> bytes:
 def _key_view(fields: Fields, names: Mapping[bytes, tuple[str | None, str | None]], pubkey: bytes) -> KeyView:
     x = xonly(pubkey)
     if x in names:
-        return KeyView(pubkey.hex(), *names[x])
+        return KeyView(pubkey, *names[x])
     claimed = tap_origin(fields.get(_TAP_DERIVATION + x, b""))[:4].hex()
-    return KeyView(pubkey.hex(), claimed or None)
+    return KeyView(pubkey, claimed or None)
 
 
 def musig_findings(inputs: Sequence[InputView]) -> list[Finding]:

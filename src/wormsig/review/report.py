@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from wormsig.bitcoin.network import Network
+    from wormsig.bitcoin.tx import OutPoint, TxOutput
 
 __all__ = [
     "Code",
@@ -61,14 +62,19 @@ class KeyView:
     """A key that can sign an input.
 
     Args:
-        pubkey: 33 or 65 bytes as hex, 32 in taproot.
+        key: 33 or 65 bytes, 32 in taproot.
         fingerprint: Of the master key, hex. The wallet's when the input is the wallet's, else the PSBT's claim.
         name: Our name for the key; only ever from the wallet.
     """
 
-    pubkey: str
+    key: bytes
     fingerprint: str | None = None
     name: str | None = None
+
+    @property
+    def pubkey(self) -> str:
+        """The key as hex; written when asked for, because a report may hold thousands."""
+        return self.key.hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +121,14 @@ class InputView:
 
     Args:
         index: From 0.
-        outpoint: `txid:vout`, txid in display order.
-        sats: Amount; None when it is unknown.
+        spends: Which output.
+        coin: That output; None when it is unknown.
         script_type: `wsh`, `sh-wsh`, `sh`, `wpkh`, `sh-wpkh`, `pkh`, `tr`, ... or `unknown`.
         mine: The spent script is one that the wallet derives.
         path: `branch/index` when mine, e.g. `0/3`.
         threshold: Signatures needed, the fewest where there are several ways; None when the script is not known.
         keys: Who can sign, in script order.
         sequence: 32 bits.
-        script: The spent scriptPubKey as hex; empty when it is not known.
         signed: How many distinct keys signed validly.
         final: The input carries final scripts.
         satisfied: Enough valid signatures, or final scripts that verify.
@@ -131,19 +136,33 @@ class InputView:
     """
 
     index: int
-    outpoint: str
-    sats: int | None
+    spends: OutPoint
+    coin: TxOutput | None
     script_type: str
     mine: bool
     path: str | None
     threshold: int | None
     keys: tuple[KeyView, ...]
     sequence: int
-    script: str = ""
     signed: int = 0
     final: bool = False
     satisfied: bool = False
     musig: tuple[MusigView, ...] = ()
+
+    @property
+    def outpoint(self) -> str:
+        """`txid:vout`, txid in display order."""
+        return str(self.spends)
+
+    @property
+    def sats(self) -> int | None:
+        """Amount; None when it is unknown."""
+        return None if self.coin is None else self.coin.sats
+
+    @property
+    def script(self) -> str:
+        """The spent scriptPubKey as hex; empty when it is not known."""
+        return "" if self.coin is None else self.coin.script.hex()
 
 
 class OutputKind(enum.StrEnum):
@@ -279,9 +298,10 @@ class Report:
         Args:
             pubkey: Hex.
         """
+        wanted = bytes.fromhex(pubkey)
         for view in self.inputs:
             for key in view.keys:
-                if key.pubkey == pubkey:
+                if key.key == wanted:
                     mark = f"[{key.fingerprint or pubkey[:8]}]"
                     return f"{mark} {key.name}" if key.name else mark
         return f"[{pubkey[:8]}]"

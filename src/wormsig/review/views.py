@@ -6,6 +6,7 @@ claims is shown without a name.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.network import address_of
@@ -78,7 +79,7 @@ def _input_view(subject: Subject, index: int, signatures: Signatures, labels: La
         threshold: int | None = wallet.threshold
         pairs = labels.own(own)
         order = sorted(pairs) if wallet.sorted else pairs
-        keys = tuple([KeyView(pubkey.hex(), *pairs[pubkey]) for pubkey in order])
+        keys = tuple([KeyView(pubkey, *pairs[pubkey]) for pubkey in order])
     else:
         kind, threshold, keys = _foreign_parts(subject, index)
     musig: tuple[MusigView, ...] = ()
@@ -87,15 +88,14 @@ def _input_view(subject: Subject, index: int, signatures: Signatures, labels: La
     final = signatures.finals.get(index)
     return InputView(
         index=index,
-        outpoint=str(txin.outpoint),
-        sats=None if coin is None else coin.sats,
+        spends=txin.outpoint,
+        coin=coin,
         script_type=kind,
         mine=own is not None,
         path=None if own is None else own.path,
         threshold=threshold,
         keys=keys,
         sequence=txin.sequence,
-        script="" if coin is None else coin.script.hex(),
         signed=signatures.signed.get(index, 0),
         final=final is not None,
         satisfied=final is FinalState.VALID if final is not None else index in signatures.enough,
@@ -121,7 +121,7 @@ def _foreign_parts(subject: Subject, index: int) -> tuple[str, int | None, tuple
 
 
 def _claimed(fields: Mapping[bytes, bytes], pubkey: bytes) -> KeyView:
-    return KeyView(pubkey.hex(), claimed_fingerprint(fields, pubkey))
+    return KeyView(pubkey, claimed_fingerprint(fields, pubkey))
 
 
 def claimed_fingerprint(fields: Mapping[bytes, bytes], pubkey: bytes) -> str | None:
@@ -130,7 +130,13 @@ def claimed_fingerprint(fields: Mapping[bytes, bytes], pubkey: bytes) -> str | N
         origin = tap_origin(fields.get(_TAP_DERIVATION_KEY + pubkey, b""))
     else:
         origin = fields.get(_DERIVATION_KEY + pubkey, b"")
-    return origin[:4].hex() or None
+    return _fingerprint(origin[:4])
+
+
+@lru_cache(maxsize=256)
+def _fingerprint(four: bytes) -> str | None:
+    """As hex, None when there is none; the same text for each of the many keys that one person has in a PSBT."""
+    return four.hex() or None
 
 
 def signature_views(subject: Subject, signatures: Signatures, labels: Labels) -> tuple[SignatureView, ...]:
