@@ -1,8 +1,8 @@
-"""Many children of a few extended public keys at once (BIP32, CKDpub): what checking a wallet's scripts costs.
+"""Many children of a few extended keys at once (BIP32): what checking a wallet's scripts costs, and signing for it.
 
-One step is one HMAC-SHA512 and three calls of libsecp256k1. Here the HMAC's first half is computed once a parent, and
-the arguments of the calls are made once; the longest call lets the interpreter lock go, so that threads can share the
-work. Single steps are `keys.derive_public`.
+One public step is one HMAC-SHA512 and three calls of libsecp256k1. Here the HMAC's first half is computed once a
+parent, and the arguments of the calls are made once; the longest call lets the interpreter lock go, so that threads can
+share the work. Single steps are `keys.derive_public`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import ctypes
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from wormsig.bitcoin.batch import share_out
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.bitcoin.libsecp import COMPRESSED, library
+from wormsig.bitcoin.secp import pubkey_of, seckey_tweak_add
 from wormsig.errors import DescriptorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PRIVATE_COST: Final = 0.7
+"""Of a private step with its public key, in verifications (`batch.share_out`)."""
 _BLOCK: Final = 128
 """Bytes that SHA-512 takes at a time; HMAC's key is padded to it (RFC 2104)."""
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
@@ -83,6 +87,55 @@ class Parent:
             serialize(context, to_key, to_size, to_total, flag)
             found.append(key.raw)
         return found
+
+
+class PrivateParent:
+    """An extended private key that has many children; its repr shows none of it.
+
+    Args:
+        seckey: 32 bytes.
+        chain_code: 32 bytes.
+
+    Raises:
+        InputError: The secret key is out of range; its value is not in the message.
+    """
+
+    __slots__ = ("_inner", "_outer", "_seckey")
+
+    def __init__(self, seckey: bytes, chain_code: bytes) -> None:
+        key = chain_code.ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha512(key.translate(_INNER) + pubkey_of(seckey))
+        self._outer = hashlib.sha512(key.translate(_OUTER))
+        self._seckey = seckey
+
+    def children(self, indices: Sequence[int]) -> list[tuple[bytes, bytes]]:
+        """The children at some indices, in their order, on every core when there are enough of them.
+
+        Args:
+            indices: Not hardened.
+
+        Returns:
+            Secret key (32 bytes) and public key (33) of each.
+
+        Raises:
+            DescriptorError: A child does not exist (one in 2**127), or an index is hardened.
+        """
+
+        def work(first: int, last: int) -> list[tuple[bytes, bytes]]:
+            return [self._child(index) for index in indices[first:last]]
+
+        return [child for part in share_out(len(indices), _PRIVATE_COST, work) for child in part]
+
+    def _child(self, index: int) -> tuple[bytes, bytes]:
+        if not 0 <= index < HARDENED:
+            raise DescriptorError("only steps that are not hardened are made here")
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(index.to_bytes(4, "big"))
+        outer.update(inner.digest())
+        seckey = seckey_tweak_add(self._seckey, outer.digest()[:32])
+        if seckey is None:
+            raise DescriptorError(f"key has no child {index}")
+        return seckey, pubkey_of(seckey)
 
 
 def children(parents: Sequence[Parent], indices: Sequence[int]) -> list[tuple[bytes, ...]]:

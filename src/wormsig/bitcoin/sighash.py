@@ -174,7 +174,7 @@ class Sighasher:
         return sha256(sha256(preimage).digest()).digest()
 
     def _segwit_v0_all(self, index: int, script_code: bytes, sats: int) -> bytes:
-        """The same for type ALL and short scripts, as wallets have them: beginning and end are the same for all inputs."""
+        """The same for type ALL and short scripts, as wallets have them: all inputs share beginning and end."""
         if self._segwit_all is None:
             prevouts, sequences, outputs = self._midstates()
             end = outputs + self._locktime + _U32.pack(SIGHASH_ALL)

@@ -7,11 +7,9 @@ internal key signs the key path, any other key every leaf that it stands in. MuS
 
 from __future__ import annotations
 
-import hmac
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from wormsig.bitcoin import secp
+from wormsig.bitcoin.ckd import PrivateParent
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.errors import InputError, KeyFileError, NotSupportedError, RefusedError
@@ -21,7 +19,7 @@ from wormsig.psbt.signer import sign_inputs
 from wormsig.wallet.model import BRANCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from wormsig.bitcoin.keys import ExtendedPrivateKey
     from wormsig.psbt.model import Psbt
@@ -30,21 +28,10 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
 
 
-@dataclass(frozen=True, slots=True)
-class _BranchSecret:
-    """One account's private key at one branch: what every input's key is one step from."""
-
-    chain_code: bytes = field(repr=False)
-    seckey: bytes = field(repr=False)
-    pubkey: bytes
-
-    def child(self, index: int) -> bytes:
-        """The secret key at an index (BIP32, CKDpriv)."""
-        digest = hmac.digest(self.chain_code, self.pubkey + index.to_bytes(4, "big"), "sha512")
-        seckey = secp.seckey_tweak_add(self.seckey, digest[:32])
-        if seckey is None:
-            raise KeyFileError(f"the key has no child {index}")  # probability below 2**-127
-        return seckey
+Place = tuple[int, int]
+"""Branch and index."""
+Pair = tuple[bytes, bytes]
+"""Secret key and public key."""
 
 
 class SoftwareKey:
@@ -65,7 +52,7 @@ class SoftwareKey:
         self._wallet = wallet
         self._accounts = _matching(secret, wallet, label)
         self._uses = _uses(wallet, self._accounts, label)
-        self._branches: dict[int, tuple[_BranchSecret, ...]] = {}
+        self._branches: dict[int, tuple[PrivateParent, ...]] = {}
 
     def __repr__(self) -> str:
         return f"SoftwareKey({self._label})"
@@ -94,51 +81,62 @@ class SoftwareKey:
         if approved.wallet.id != self._wallet.id:
             raise RefusedError(f"{self._label} signs for wallet {self._wallet.name}, not for {approved.wallet.name}")
         psbt = approved.psbt
-        by_type: dict[int, dict[int, dict[bytes, bytes]]] = {}
-        for index in sorted(approved.inputs):
-            if not is_final(psbt, index):
-                asked = sighash_type(psbt, index)
-                keys = by_type.setdefault(SIGHASH_ALL if asked is None else asked, {})
-                keys[index] = self._keys_for(approved, index)
-        if not by_type:
+        places = {index: _place(approved, index) for index in sorted(approved.inputs) if not is_final(psbt, index)}
+        if not places:
             raise InputError(f"there is nothing to sign for {self._label}: every input is final already")
+        derived = self._derived(places.values())
+        by_type: dict[int, dict[int, dict[bytes, bytes]]] = {}
+        for index, place in places.items():
+            asked = sighash_type(psbt, index)
+            keys = by_type.setdefault(SIGHASH_ALL if asked is None else asked, {})
+            keys[index] = _keys_for(psbt, index, place, derived[place])
         for wanted, keys in by_type.items():
             psbt = sign_inputs(psbt, keys, sighash_type=wanted)
         return psbt
 
-    def _keys_for(self, approved: Approved, index: int) -> dict[bytes, bytes]:
-        """Public key -> secret key of one input, from the place where the review found its script in the wallet.
-
-        Taproot's public keys are x-only. A key that stands in a script twice, with branches of its own each time, signs
-        with both.
-        """
-        branch, child = _place(approved, index)
-        scripts = input_scripts(approved.psbt, index)
-        proven = scripts.taproot
-        found: dict[bytes, bytes] = {}
-        for secret in self._branch(branch):
-            seckey = secret.child(child)
-            pubkey = secp.pubkey_of(seckey)
-            if proven is None:
-                if not scripts.has_key(pubkey):
-                    raise RefusedError(f"input {index}: our key at {branch}/{child} is not in its script (C21)")
-                found[pubkey] = seckey
-            elif proven.signable(pubkey[1:]):  # a PSBT need not show every leaf
-                found[pubkey[1:]] = seckey
-        if not found:
-            raise RefusedError(
-                f"input {index}: our key at {branch}/{child} is in nothing that the PSBT shows of its script (C21)",
-                hint="ask for a PSBT with the input's internal key and leaf scripts",
-            )
+    def _derived(self, places: Iterable[Place]) -> dict[Place, list[Pair]]:
+        """Our keys at places of the wallet: one for each place in a script where ours signs by itself."""
+        wanted: dict[int, dict[int, None]] = {}
+        for branch, child in places:
+            wanted.setdefault(branch, {})[child] = None
+        found: dict[Place, list[Pair]] = {}
+        for branch, children in wanted.items():
+            indices = list(children)
+            rows = [parent.children(indices) for parent in self._branch(branch)]
+            for index, pairs in zip(indices, zip(*rows, strict=True), strict=True):
+                found[branch, index] = list(pairs)
         return found
 
-    def _branch(self, branch: int) -> tuple[_BranchSecret, ...]:
+    def _branch(self, branch: int) -> tuple[PrivateParent, ...]:
         known = self._branches.get(branch)
         if known is None:
-            children = [account.child(branches[branch]) for account, branches in self._uses]
-            known = tuple(_BranchSecret(child.chain_code, child.seckey, child.pubkey) for child in children)
-            self._branches[branch] = known
+            keys = [account.child(branches[branch]) for account, branches in self._uses]
+            known = self._branches[branch] = tuple([PrivateParent(key.seckey, key.chain_code) for key in keys])
         return known
+
+
+def _keys_for(psbt: Psbt, index: int, place: Place, ours: Iterable[Pair]) -> dict[bytes, bytes]:
+    """Public key -> secret key of one input, from the place where the review found its script in the wallet.
+
+    Taproot's public keys are x-only. A key that stands in a script twice, with branches of its own each time, signs
+    with both.
+    """
+    scripts = input_scripts(psbt, index)
+    proven = scripts.taproot
+    found: dict[bytes, bytes] = {}
+    for seckey, pubkey in ours:
+        if proven is None:
+            if not scripts.has_key(pubkey):
+                raise RefusedError(f"input {index}: our key at {place[0]}/{place[1]} is not in its script (C21)")
+            found[pubkey] = seckey
+        elif proven.signable(pubkey[1:]):  # a PSBT need not show every leaf
+            found[pubkey[1:]] = seckey
+    if not found:
+        raise RefusedError(
+            f"input {index}: our key at {place[0]}/{place[1]} is in nothing that the PSBT shows of its script (C21)",
+            hint="ask for a PSBT with the input's internal key and leaf scripts",
+        )
+    return found
 
 
 def _uses(
@@ -160,7 +158,7 @@ def _uses(
     return tuple(found)
 
 
-def _place(approved: Approved, index: int) -> tuple[int, int]:
+def _place(approved: Approved, index: int) -> Place:
     """Where the review found an input's script in the wallet."""
     view = approved.report.inputs[index]
     if not view.mine or view.path is None:

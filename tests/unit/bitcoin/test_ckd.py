@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from wormsig.bitcoin import batch
-from wormsig.bitcoin.ckd import Parent, children
+from wormsig.bitcoin.ckd import Parent, PrivateParent, children
 from wormsig.bitcoin.keys import HARDENED, ExtendedPrivateKey, derive_public
-from wormsig.errors import DescriptorError
+from wormsig.errors import DescriptorError, InputError
 
 KEYS = [
     ExtendedPrivateKey.from_seed(hashlib.sha256(bytes((number,))).digest(), mainnet=False).neuter()
@@ -67,3 +67,28 @@ def test_hardened_indexes_are_refused(index: int) -> None:
 def test_parents_are_points(pubkey: bytes) -> None:
     with pytest.raises(DescriptorError, match="not on the curve"):
         Parent(pubkey, bytes(32))
+
+
+PRIVATE = ExtendedPrivateKey.from_seed(bytes(range(32)), mainnet=False)
+
+
+@pytest.mark.parametrize("count", [0, 1, len(INDICES)])
+def test_private_children_are_those_of_single_steps(count: int) -> None:
+    steps = [PRIVATE.child(index) for index in INDICES[:count]]
+    parent = PrivateParent(PRIVATE.seckey, PRIVATE.chain_code)
+    assert parent.children(INDICES[:count]) == [(key.seckey, key.pubkey) for key in steps]
+
+
+@pytest.mark.parametrize("wrong", [-1, HARDENED])
+@pytest.mark.parametrize("count", [0, 60])
+def test_private_steps_are_not_hardened(wrong: int, count: int) -> None:
+    with pytest.raises(DescriptorError, match="not hardened"):
+        PrivateParent(PRIVATE.seckey, PRIVATE.chain_code).children([*range(count), wrong])
+
+
+def test_a_private_parent_shows_nothing_and_is_in_range() -> None:
+    shown = repr(PrivateParent(PRIVATE.seckey, PRIVATE.chain_code))
+    assert PRIVATE.seckey.hex() not in shown
+    assert str(PRIVATE.seckey) not in shown
+    with pytest.raises(InputError):
+        PrivateParent(bytes(32), PRIVATE.chain_code)
