@@ -154,7 +154,7 @@ async def test_r11_outcome_and_judgement_of_another_ceremony_are_refused(stage: 
 
     await together(
         refused(messages.Judged("77" * 16, 1, 0, ())),
-        refused(messages.Outcome("77" * 16, "cancelled", None, None, "")),
+        refused(messages.Outcome("77" * 16, "cancelled", None, None, "", "00" * 32)),
     )
 
 

@@ -49,7 +49,12 @@ async def test_a_ceremony_of_letters_goes_both_ways(relay) -> None:
     judged = messages.Judged(ceremony=CEREMONY, accepted=1, rejected=0, problems=())
     await handed_over(alice, bob, judged)
     outcome = messages.Outcome(
-        ceremony=CEREMONY, result="final", txid="ab" * 32, transaction=contribution(final).psbt, reason=""
+        ceremony=CEREMONY,
+        result="final",
+        txid="ab" * 32,
+        transaction=contribution(final).psbt,
+        reason="",
+        head="00" * 32,
     )
     await handed_over(alice, bob, outcome, final)
     await both(alice.close(), bob.close())

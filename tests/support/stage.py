@@ -355,6 +355,7 @@ class Mallory:
             txid=txid,
             transaction=wire.reference(transaction) if transaction else None,
             reason=changes.get("reason", ""),
+            head=changes.get("head", "00" * 32),
         )
         await self.channel.deliver(letter, transaction)
 

@@ -314,6 +314,7 @@ class Conversation:
             txid=transaction.txid if transaction else None,
             transaction=wire.reference(raw) if raw else None,
             reason=words[:MAX_TEXT],
+            head=state.cosigners[self._name].transcript.head(state.start.ceremony),
         )
         patience = limits.close if result == "cancelled" else limits.farewell + len(raw or b"") / limits.slowest
         telling = defer.ensureDeferred(channel.deliver(letter, raw))

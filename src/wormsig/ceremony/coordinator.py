@@ -22,7 +22,9 @@ from wormsig.ceremony.coordinator_events import (
     Contributed,
     CoordinatorEvent,
     Declined,
+    FarewellReceived,
     Finalized,
+    JudgedTold,
     Lost,
     Misbehaved,
     NodeRefused,
@@ -30,6 +32,7 @@ from wormsig.ceremony.coordinator_events import (
     Offered,
     OutcomeTold,
     Proposed,
+    TurnCame,
     WaitEnded,
     decode,
 )
@@ -40,6 +43,7 @@ from wormsig.ceremony.coordinator_state import (
     Cosigner,
     Phase,
     Stage,
+    Verdict,
     evolve,
     replay,
 )
@@ -69,9 +73,11 @@ __all__ = [
     "DecideBroadcast",
     "Declined",
     "Effect",
+    "FarewellReceived",
     "Finalize",
     "FinalizeTransaction",
     "Finalized",
+    "JudgedTold",
     "Lost",
     "Misbehaved",
     "NodeRefused",
@@ -84,6 +90,8 @@ __all__ = [
     "Stage",
     "SubmitTransaction",
     "TellOutcome",
+    "TurnCame",
+    "Verdict",
     "WaitEnded",
     "begin",
     "decide",
@@ -115,6 +123,7 @@ class Answer:
     cosigner: str | None
     data: bytes
     form: Literal["psbt", "transaction"] = "psbt"
+    letter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,7 @@ class Refusal:
 
     cosigner: str
     reason: str
+    letter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +230,7 @@ def pending(state: CoordinatorState) -> tuple[Effect, ...]:
         open_ones = tuple(Converse(c.name) for c in cosigners if not c.settled)
         if state.lacking == 0 and not (state.wait_all and open_ones):
             return (FinalizeTransaction(),)
-        return open_ones
+        return open_ones[:1] if state.start.chain else open_ones
     if state.phase is Phase.FINALIZED:
         return (DecideBroadcast(),)
     if state.phase is Phase.AGREED:
@@ -294,6 +304,7 @@ def decide(state: CoordinatorState, given: Answer | Refusal | Finalize) -> tuple
     """
     if isinstance(given, Finalize):
         return _finalized(state)
+    cosigner = None
     if given.cosigner is not None:
         cosigner = state.cosigners.get(given.cosigner)
         if cosigner is None:
@@ -301,14 +312,25 @@ def decide(state: CoordinatorState, given: Answer | Refusal | Finalize) -> tuple
         if cosigner.answers >= MAX_ANSWERS:
             raise PeerError(f"{cosigner.name} sent more than {MAX_ANSWERS} answers")
     if isinstance(given, Refusal):
-        return (Declined(given.cosigner, given.reason[:MAX_TEXT]),)
+        return (Declined(given.cosigner, given.reason[:MAX_TEXT], given.letter),)
+    if given.cosigner is not None and _heard(cosigner, given):
+        return ()
     try:
         taken = _taken(state, given)
     except WormsigError as error:
         if given.cosigner is None:
             raise
-        return (Misbehaved(given.cosigner, error.message[:MAX_TEXT]),)
+        return (Misbehaved(given.cosigner, error.message[:MAX_TEXT], given.letter),)
     return _judged(given, taken)
+
+
+def _heard(cosigner: Cosigner | None, given: Answer) -> bool:
+    """Whether an answer whose signatures were taken comes again, because its acknowledgement was lost."""
+    return (
+        cosigner is not None
+        and cosigner.stage is Stage.SIGNED
+        and given.letter in cosigner.transcript.sent_by("cosigner")
+    )
 
 
 def _taken(state: CoordinatorState, answer: Answer) -> contribution.Contribution:
@@ -330,13 +352,13 @@ def _judged(answer: Answer, taken: contribution.Contribution) -> tuple[Coordinat
     if taken.signatures or taken.preimages:
         signatures = tuple(HeldSignature(*one) for one in taken.signatures)
         preimages = tuple(HeldPreimage(*one) for one in taken.preimages)
-        return (Contributed(who, signatures, rejected, named, ignored, digest, preimages),)
+        return (Contributed(who, signatures, rejected, named, ignored, digest, preimages, answer.letter),)
     if taken.already_known:
-        return () if who is None else (NothingNew(who, rejected, named, ignored, digest),)
+        return () if who is None else (NothingNew(who, rejected, named, ignored, digest, answer.letter),)
     text = named[0] if named else "the answer brought no signature of this wallet"
     if who is None:
         raise PsbtError(text)
-    return (Misbehaved(who, text),)
+    return (Misbehaved(who, text, answer.letter),)
 
 
 def _rejection(check: verify.SignatureCheck) -> str:

@@ -1,14 +1,15 @@
 """What can happen to a coordinator's ceremony: the events, and nothing about what follows from them.
 
 What moves what stands in the tables of `coordinator`, which gives these names again. No event holds a secret: no
-code, no key, no passphrase, no verifier.
+code, no key, no passphrase. `letter` is the digest (`wire.digest`, hex) of the letter that an event stands for: the
+pair's transcript is made of them (`transcript`).
 """
 
 from __future__ import annotations
 
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.ceremony.events import Event, HeldPreimage, HeldSignature, decode_event
-from wormsig.ceremony.messages import Result  # noqa: TC001  msgspec reads the annotation when it decodes
+from wormsig.ceremony.messages import Result, Seen  # noqa: TC001  msgspec reads the annotation when it decodes
 
 
 class Proposed(Event, frozen=True, tag="proposed"):
@@ -27,6 +28,9 @@ class Proposed(Event, frozen=True, tag="proposed"):
         at: Unix time.
         total: Keys in the wallet; 0 when that is not known.
         broadcast: Whether the transaction may be broadcast at the end.
+        chain: One cosigner after another, each with the signatures of those before.
+        tell_reasons: Everybody is told why others declined.
+        sats: What leaves the wallet, when that is known.
     """
 
     ceremony: str
@@ -41,18 +45,36 @@ class Proposed(Event, frozen=True, tag="proposed"):
     at: int = 0
     total: int = 0
     broadcast: bool = True
+    chain: bool = False
+    tell_reasons: bool = False
+    sats: int | None = None
+
+
+class TurnCame(Event, frozen=True, tag="turn-came"):
+    """In a chain: the cosigner is next, and is sent our copy as it is now."""
+
+    cosigner: str
 
 
 class Connected(Event, frozen=True, tag="connected"):
-    """Somebody who had this cosigner's code is there, and speaks our protocol."""
+    """Somebody who had this cosigner's code, or the secret of an earlier connection, is there and speaks our protocol.
+
+    Attributes:
+        cosigner: Whose code.
+        verifier: The connection's verifier words.
+        link: SHA-256 of the secret by which both sides find each other again, hex.
+    """
 
     cosigner: str
+    verifier: str = ""
+    link: str = ""
 
 
 class Offered(Event, frozen=True, tag="offered"):
     """The cosigner acknowledged the whole PSBT."""
 
     cosigner: str
+    letter: str = ""
 
 
 class CodeBurned(Event, frozen=True, tag="code-burned"):
@@ -89,6 +111,7 @@ class Contributed(Event, frozen=True, tag="contributed"):
     ignored: tuple[str, ...] = ()
     returned_sha256: str = ""
     preimages: tuple[HeldPreimage, ...] = ()
+    letter: str = ""
 
 
 class NothingNew(Event, frozen=True, tag="nothing-new"):
@@ -107,6 +130,7 @@ class NothingNew(Event, frozen=True, tag="nothing-new"):
     problems: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     returned_sha256: str = ""
+    letter: str = ""
 
 
 class Misbehaved(Event, frozen=True, tag="misbehaved"):
@@ -114,6 +138,7 @@ class Misbehaved(Event, frozen=True, tag="misbehaved"):
 
     cosigner: str
     problem: str
+    letter: str = ""
 
 
 class Declined(Event, frozen=True, tag="declined"):
@@ -121,6 +146,14 @@ class Declined(Event, frozen=True, tag="declined"):
 
     cosigner: str
     reason: str
+    letter: str = ""
+
+
+class JudgedTold(Event, frozen=True, tag="judged-told"):
+    """The cosigner acknowledged what we took of the answer."""
+
+    cosigner: str
+    letter: str = ""
 
 
 class WaitEnded(Event, frozen=True, tag="wait-ended"):
@@ -173,6 +206,22 @@ class OutcomeTold(Event, frozen=True, tag="outcome-told"):
 
     cosigner: str
     result: Result | None = None
+    letter: str = ""
+
+
+class FarewellReceived(Event, frozen=True, tag="farewell-received"):
+    """A cosigner's last letter.
+
+    Attributes:
+        cosigner: Who.
+        seen: Where their node sees the final transaction, as they say.
+        head: Their head of the pair's transcript.
+    """
+
+    cosigner: str
+    seen: Seen
+    head: str
+    letter: str = ""
 
 
 class Cancelled(Event, frozen=True, tag="cancelled"):
@@ -182,8 +231,9 @@ class Cancelled(Event, frozen=True, tag="cancelled"):
 
 
 CoordinatorEvent = (
-    Proposed | Connected | Offered | CodeBurned | Lost | Contributed | NothingNew | Misbehaved | Declined | WaitEnded
-    | Finalized | BroadcastAgreed | BroadcastDeclined | NodeRefused | BroadcastDone | OutcomeTold | Cancelled
+    Proposed | TurnCame | Connected | Offered | CodeBurned | Lost | Contributed | NothingNew | Misbehaved | Declined
+    | JudgedTold | WaitEnded | Finalized | BroadcastAgreed | BroadcastDeclined | NodeRefused | BroadcastDone
+    | OutcomeTold | FarewellReceived | Cancelled
 )  # fmt: skip
 
 

@@ -23,7 +23,9 @@ from wormsig.ceremony.coordinator_events import (
     Contributed,
     CoordinatorEvent,
     Declined,
+    FarewellReceived,
     Finalized,
+    JudgedTold,
     Lost,
     Misbehaved,
     NodeRefused,
@@ -31,20 +33,26 @@ from wormsig.ceremony.coordinator_events import (
     Offered,
     OutcomeTold,
     Proposed,
+    TurnCame,
     WaitEnded,
 )
 from wormsig.ceremony.events import Event, impossible, step
+from wormsig.ceremony.transcript import SILENCE, Transcript, coordinator_letter
 from wormsig.errors import StorageError, WormsigError
 from wormsig.psbt import codec, combiner, finalizer, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wormsig.ceremony.events import HeldSignature
     from wormsig.ceremony.messages import Result
     from wormsig.psbt.model import Psbt
 
 MAX_FAULTS = 16
 """What was wrong with one cosigner's answers: so much is remembered."""
+
+LINKS_KEPT = 2
+"""Secrets by which a cosigner may come back: the newest, and the one before it until the cosigner surely has that."""
 
 
 class Phase(enum.StrEnum):
@@ -109,7 +117,25 @@ STAGES: dict[tuple[Stage, type[Event]], Stage] = {
     **{(stage, Lost): Stage.LOST for stage in (*_IN_TOUCH, Stage.WAITING, Stage.LOST)},
     **{(stage, Lost): stage for stage in _ANSWERED},
     **{(stage, OutcomeTold): stage for stage in _ANY},
+    **{(stage, JudgedTold): stage for stage in _ANY},
+    **{(stage, FarewellReceived): stage for stage in _ANY},
+    **{(stage, TurnCame): stage for stage in _ANY},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was taken of an answer.
+
+    Attributes:
+        accepted: Signatures that verified and were new.
+        rejected: Signatures that were not taken.
+        problems: Why; the first ones.
+    """
+
+    accepted: int
+    rejected: int
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +152,11 @@ class Cosigner:
         note: Their reason, or what was wrong.
         faults: What was wrong with their answers; the first ones.
         told: The outcome that they acknowledged last.
+        links: SHA-256 of the secrets by which they may come back, hex, newest first.
+        owed: What was taken of their last answer, until they know it.
+        offer: In a chain: what they are sent, from their turn on.
+        farewell: They sent their last letter after the outcome that they acknowledged last.
+        transcript: What was said.
     """
 
     name: str
@@ -137,6 +168,11 @@ class Cosigner:
     note: str = ""
     faults: tuple[str, ...] = ()
     told: Result | None = None
+    links: tuple[str, ...] = ()
+    owed: Verdict | None = None
+    offer: bytes | None = None
+    farewell: bool = False
+    transcript: Transcript = SILENCE
 
     @property
     def settled(self) -> bool:
@@ -179,6 +215,10 @@ class CoordinatorState:
         """Our own PSBT, once there is one."""
         assert self.psbt is not None  # noqa: S101  same
         return self.psbt
+
+    def offer_to(self, cosigner: str) -> bytes:
+        """The PSBT that a cosigner is sent: the same bytes however often they come back."""
+        return self.cosigners[cosigner].offer or self.start.psbt
 
     @property
     def allowed(self) -> frozenset[int]:
@@ -261,6 +301,11 @@ def _of_cosigner(state: CoordinatorState, name: str, event: CoordinatorEvent) ->
     if before is None:
         raise impossible(event, f"nobody is called {name!r} in this ceremony")
     after = replace(_noted(before, event), stage=step(STAGES, before.stage, event, f"cosigner {name}"))
+    letter = coordinator_letter(event)
+    if letter is not None:
+        after = replace(after, transcript=after.transcript.with_letter(*letter[1:]))
+    if isinstance(event, TurnCame) and before.offer is None:
+        after = replace(after, offer=codec.serialize(state.copy))
     return replace(state, cosigners={**state.cosigners, name: after})
 
 
@@ -268,30 +313,44 @@ def _noted(cosigner: Cosigner, event: CoordinatorEvent) -> Cosigner:  # noqa: PL
     """What else an event says of a cosigner. What they answered is not overwritten by how they left."""
     answers = cosigner.answers + 1
     match event:
-        case Connected():
-            return replace(cosigner, met=True)
+        case Connected(link=link):
+            return replace(cosigner, met=True, links=(link, *cosigner.links)[:LINKS_KEPT] if link else cosigner.links)
         case CodeBurned(why=why):
             note = cosigner.note if cosigner.settled else why
             return replace(cosigner, burned=cosigner.burned + 1, note=note)
         case Lost(why=why):
             return cosigner if cosigner.settled else replace(cosigner, note=why)
         case OutcomeTold(result=result):
-            return replace(cosigner, told=result)
+            return replace(cosigner, told=result, farewell=False)
+        case FarewellReceived():
+            return replace(cosigner, farewell=True)
+        case JudgedTold():
+            return replace(cosigner, owed=None)
         case Declined(reason=reason):
             return replace(cosigner, answers=answers, note=reason)
         case Misbehaved(problem=problem):
             faults = (*cosigner.faults, problem)[:MAX_FAULTS]
-            kept = cosigner.stage in (Stage.SIGNED, Stage.DECLINED)
-            return replace(cosigner, answers=answers, faults=faults, note=cosigner.note if kept else problem)
+            note = cosigner.note if cosigner.stage in (Stage.SIGNED, Stage.DECLINED) else problem
+            owed = Verdict(0, 1, (problem,)) if event.letter else cosigner.owed
+            return replace(cosigner, answers=answers, faults=faults, note=note, owed=owed)
         case Contributed() | NothingNew():
-            faults = (*cosigner.faults, *event.problems)[:MAX_FAULTS]
-            signed: set[int] = set()
-            if isinstance(event, Contributed):
-                signed = {one.input for one in event.signatures} | {one.input for one in event.preimages}
-            inputs, note = cosigner.inputs | signed, "; ".join(event.problems)
-            return replace(cosigner, answers=answers, inputs=inputs, faults=faults, note=note)
+            return replace(_answered(cosigner, event), answers=answers)
         case _:
             return cosigner
+
+
+def _answered(cosigner: Cosigner, event: Contributed | NothingNew) -> Cosigner:
+    """A cosigner after an answer that could be read."""
+    faults = (*cosigner.faults, *event.problems)[:MAX_FAULTS]
+    new: tuple[HeldSignature, ...] = ()
+    inputs, problems = cosigner.inputs, event.problems
+    if isinstance(event, Contributed):
+        new = event.signatures
+        inputs |= {one.input for one in new} | {one.input for one in event.preimages}
+    elif not problems:
+        problems = ("nothing new: these signatures were there already",)
+    owed = Verdict(len(new), event.rejected, problems)
+    return replace(cosigner, inputs=inputs, faults=faults, note="; ".join(event.problems), owed=owed)
 
 
 def replay(events: Iterable[CoordinatorEvent]) -> CoordinatorState:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import structs
+
 from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.ceremony.cosigner_events import (
     Answered,
@@ -18,7 +20,9 @@ from wormsig.ceremony.cosigner_events import (
     CosignerEvent,
     Declined,
     DeclineTold,
+    FarewellTold,
     Judged,
+    Linked,
     OutcomeReceived,
     Received,
     Reviewed,
@@ -45,7 +49,9 @@ __all__ = [
     "DeclineTold",
     "Declined",
     "Effect",
+    "FarewellTold",
     "Judged",
+    "Linked",
     "OutcomeReceived",
     "Phase",
     "Received",
@@ -193,7 +199,9 @@ def signed(state: CosignerState, given: Psbt, result: Psbt) -> Signed:
     return Signed(codec.serialize(result))
 
 
-def judged(state: CosignerState, accepted: int, rejected: int, problems: tuple[str, ...]) -> Judged:
+def judged(
+    state: CosignerState, accepted: int, rejected: int, problems: tuple[str, ...], *, letter: str = ""
+) -> Judged:
     """The event of a judgement.
 
     Args:
@@ -201,6 +209,7 @@ def judged(state: CosignerState, accepted: int, rejected: int, problems: tuple[s
         accepted: Signatures that the coordinator says it took.
         rejected: Signatures that it says it did not take.
         problems: Why.
+        letter: The letter's digest.
 
     Returns:
         The event.
@@ -210,11 +219,18 @@ def judged(state: CosignerState, accepted: int, rejected: int, problems: tuple[s
     """
     if state.judgements >= MAX_JUDGEMENTS:
         raise PeerError(f"the coordinator judged the same answer more than {MAX_JUDGEMENTS} times")
-    return Judged(accepted, rejected, tuple(text[:MAX_TEXT] for text in problems[:MAX_PROBLEMS]))
+    return Judged(accepted, rejected, tuple(text[:MAX_TEXT] for text in problems[:MAX_PROBLEMS]), letter)
 
 
 def outcome(
-    state: CosignerState, result: Result, txid: str | None, transaction: bytes | None, reason: str
+    state: CosignerState,
+    result: Result,
+    txid: str | None,
+    transaction: bytes | None,
+    reason: str,
+    *,
+    head: str = "",
+    letter: str = "",
 ) -> OutcomeReceived:
     """The event of an outcome: the final transaction is compared with the one that arrived (THREATS R12).
 
@@ -224,20 +240,22 @@ def outcome(
         txid: The id that it names, display hex.
         transaction: What it sent along, network serialization.
         reason: Its words.
+        head: Its head of the transcript.
+        letter: The letter's digest.
 
     Returns:
         The event; a `lie` when it names a transaction that it does not show, or shows another one, or one whose
         scripts do not satisfy the coins.
     """
+    event = OutcomeReceived(result, None, transaction, reason, claimed_txid=txid, head=head, letter=letter)
     if transaction is None:
-        lie = txid is not None or result in ("broadcast", "final")
-        return OutcomeReceived(result, None, None, reason, lie=lie, claimed_txid=txid)
+        return structs.replace(event, lie=txid is not None or result in ("broadcast", "final"))
     try:
         final = parse_transaction(transaction)
         lie = not _is_ours(state, final) or txid not in (None, final.txid)
     except InputError:
-        return OutcomeReceived(result, None, transaction, reason, lie=True, claimed_txid=txid)
-    return OutcomeReceived(result, None if lie else final.txid, transaction, reason, lie=lie, claimed_txid=txid)
+        return structs.replace(event, lie=True)
+    return structs.replace(event, txid=None if lie else final.txid, lie=lie)
 
 
 def _is_ours(state: CosignerState, final: Transaction) -> bool:

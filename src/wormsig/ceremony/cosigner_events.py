@@ -1,6 +1,8 @@
 """What can happen on a cosigner's side of a ceremony: the events, and nothing about what follows from them.
 
 What moves what stands in the table of `cosigner_state`; `cosigner` gives these names again. No event holds a secret.
+`letter` is the digest (`wire.digest`, hex) of the letter that an event stands for: the pair's transcript is made of
+them (`transcript`).
 """
 
 from __future__ import annotations
@@ -8,11 +10,22 @@ from __future__ import annotations
 from typing import Literal
 
 from wormsig.ceremony.events import Event, decode_event
-from wormsig.ceremony.messages import Result  # noqa: TC001  msgspec reads the annotation when it decodes
+from wormsig.ceremony.messages import Result, Seen  # noqa: TC001  msgspec reads the annotation when it decodes
 
 
 class Received(Event, frozen=True, tag="received"):
-    """The whole PSBT is here, and nothing was believed yet."""
+    """The whole PSBT is here, and nothing was believed yet.
+
+    Attributes:
+        ceremony: The ceremony's id, of the coordinator's choice.
+        network: In the coordinator's words.
+        wallet: Id of the wallet that the coordinator means.
+        wallet_name: Our own name for that wallet, when it is here.
+        psbt: The PSBT.
+        psbt_sha256: Its SHA-256, hex.
+        threshold: In the coordinator's words.
+        at: Unix time.
+    """
 
     ceremony: str
     network: str
@@ -22,15 +35,39 @@ class Received(Event, frozen=True, tag="received"):
     psbt_sha256: str
     threshold: int
     at: int = 0
+    letter: str = ""
+
+
+class Linked(Event, frozen=True, tag="linked"):
+    """A connection to the coordinator, the first or a later one, on which the PSBT was offered.
+
+    Attributes:
+        verifier: The connection's verifier words.
+        link: SHA-256 of the secret by which both sides find each other again, hex.
+    """
+
+    verifier: str
+    link: str = ""
 
 
 class Reviewed(Event, frozen=True, tag="reviewed"):
-    """The review's verdict on exactly these bytes."""
+    """The review's verdict on exactly these bytes.
+
+    Attributes:
+        psbt_sha256: Of what was reviewed, hex.
+        errors: Finding codes.
+        warnings: Finding codes.
+        at: Unix time.
+        wallet_name: Our own name for the wallet it was reviewed for.
+        sats: What would leave the wallet, when that is known.
+    """
 
     psbt_sha256: str
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
     at: int = 0
+    wallet_name: str | None = None
+    sats: int | None = None
 
 
 class Approved(Event, frozen=True, tag="approved"):
@@ -56,9 +93,13 @@ class Signed(Event, frozen=True, tag="signed"):
 class Answered(Event, frozen=True, tag="answered"):
     """The coordinator acknowledged the signatures."""
 
+    letter: str = ""
+
 
 class DeclineTold(Event, frozen=True, tag="decline-told"):
     """The coordinator acknowledged the reason."""
+
+    letter: str = ""
 
 
 class Judged(Event, frozen=True, tag="judged"):
@@ -67,6 +108,7 @@ class Judged(Event, frozen=True, tag="judged"):
     accepted: int
     rejected: int
     problems: tuple[str, ...] = ()
+    letter: str = ""
 
 
 class OutcomeReceived(Event, frozen=True, tag="outcome-received"):
@@ -79,6 +121,7 @@ class OutcomeReceived(Event, frozen=True, tag="outcome-received"):
         reason: The coordinator's words.
         lie: What it says does not fit what was approved (THREATS R12).
         claimed_txid: The id that the coordinator named, true or not.
+        head: The coordinator's head of the pair's transcript.
     """
 
     result: Result
@@ -87,10 +130,24 @@ class OutcomeReceived(Event, frozen=True, tag="outcome-received"):
     reason: str
     lie: bool = False
     claimed_txid: str | None = None
+    head: str = ""
+    letter: str = ""
+
+
+class FarewellTold(Event, frozen=True, tag="farewell-told"):
+    """The coordinator acknowledged our last letter.
+
+    Attributes:
+        seen: Where our own node saw the final transaction.
+    """
+
+    seen: Seen
+    letter: str = ""
 
 
 CosignerEvent = (
-    Received | Reviewed | Approved | Declined | Signed | Answered | DeclineTold | Judged | OutcomeReceived
+    Received | Linked | Reviewed | Approved | Declined | Signed | Answered | DeclineTold | Judged | OutcomeReceived
+    | FarewellTold
 )  # fmt: skip
 
 

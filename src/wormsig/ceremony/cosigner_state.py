@@ -17,13 +17,16 @@ from wormsig.ceremony.cosigner_events import (
     CosignerEvent,
     Declined,
     DeclineTold,
+    FarewellTold,
     Judged,
+    Linked,
     OutcomeReceived,
     Received,
     Reviewed,
     Signed,
 )
 from wormsig.ceremony.events import Event, impossible, step
+from wormsig.ceremony.transcript import SILENCE, Transcript, cosigner_letter
 from wormsig.errors import StorageError, WormsigError
 from wormsig.psbt import codec
 
@@ -71,6 +74,8 @@ PHASES: dict[tuple[Phase, type[Event]], Phase] = {
     (Phase.ANSWERED, DeclineTold): Phase.ANSWERED,
     # The coordinator may end it at any time: the threshold was reached without us, or it gave up.
     **{(phase, OutcomeReceived): Phase.OVER for phase in Phase if phase is not Phase.NEW},
+    **{(phase, Linked): phase for phase in Phase if phase is not Phase.NEW},
+    **{(phase, FarewellTold): phase for phase in Phase if phase is not Phase.NEW},
 }  # fmt: skip
 
 
@@ -88,6 +93,11 @@ class CosignerState:
         judgements: How often it has said so.
         outcome: How it ended.
         reason: Why it was declined.
+        wallet_name: Our own name for the wallet.
+        sats: What would leave the wallet, as reviewed.
+        link: SHA-256 of the secret by which the coordinator can be found again, hex; empty without one.
+        farewell: The coordinator has our last letter.
+        transcript: What was said.
     """
 
     phase: Phase = Phase.NEW
@@ -99,6 +109,11 @@ class CosignerState:
     judgements: int = 0
     outcome: OutcomeReceived | None = None
     reason: str = ""
+    wallet_name: str | None = None
+    sats: int | None = None
+    link: str = ""
+    farewell: bool = False
+    transcript: Transcript = SILENCE
 
     @property
     def start(self) -> Received:
@@ -128,12 +143,19 @@ def evolve(state: CosignerState, event: CosignerEvent) -> CosignerState:
         raise impossible(event, f"its content cannot be: {error.message}") from error
 
 
-def _evolved(state: CosignerState, event: CosignerEvent) -> CosignerState:
+def _evolved(state: CosignerState, event: CosignerEvent) -> CosignerState:  # noqa: PLR0911  one per event
     _check(state, event)
+    letter = cosigner_letter(event)
+    if letter is not None:
+        state = replace(state, transcript=state.transcript.with_letter(*letter))
     match event:
         case Received():
-            return replace(state, received=event)
+            return replace(state, received=event, wallet_name=event.wallet_name)
+        case Linked():
+            return replace(state, link=event.link or state.link)
         case Reviewed():
+            name = event.wallet_name or state.wallet_name
+            state = replace(state, wallet_name=name, sats=event.sats)
             return replace(state, reviewed_sha256=event.psbt_sha256, approved_sha256="", outcome=None)
         case Approved():
             return replace(state, approved_sha256=event.psbt_sha256)
@@ -152,7 +174,9 @@ def _after_signing(state: CosignerState, event: CosignerEvent) -> CosignerState:
         case Judged():
             return replace(state, judged=event, judgements=state.judgements + 1)
         case OutcomeReceived():
-            return replace(state, outcome=event)
+            return replace(state, outcome=event, farewell=False)
+        case FarewellTold():
+            return replace(state, farewell=True)
         case _:
             return state
 

@@ -32,6 +32,7 @@ NetworkName = Literal["mainnet", "testnet3", "testnet4", "signet", "regtest"]
 ProgressState = Literal["received", "reviewing", "signing", "waiting"]
 Form = Literal["psbt", "transaction"]
 Result = Literal["broadcast", "final", "not-needed", "cancelled", "failed"]
+Seen = Literal["mempool", "block", "unknown", "no-node"]
 
 
 class ObjectRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -133,6 +134,7 @@ class Outcome(_Message, frozen=True, tag="outcome"):
         txid: Txid of the final transaction, display order.
         transaction: The final transaction, network serialization, which follows in chunks.
         reason: Words for `cancelled` and `failed`.
+        head: The coordinator's head of this pair's transcript before this letter (`transcript`).
     """
 
     ceremony: Hex32
@@ -140,10 +142,25 @@ class Outcome(_Message, frozen=True, tag="outcome"):
     txid: Hex64 | None
     transaction: ObjectRef | None
     reason: Text
+    head: Hex64
 
     def __post_init__(self) -> None:
         if self.txid is None and self.result in ("broadcast", "final"):
             raise ValueError(f"result {self.result} without a txid")
+
+
+class Farewell(_Message, frozen=True, tag="farewell"):
+    """Cosigner to coordinator: the last letter, after an outcome.
+
+    Attributes:
+        ceremony: The ceremony's id.
+        seen: Where the cosigner's own node sees the final transaction.
+        head: The cosigner's head of this pair's transcript before this letter (`transcript`).
+    """
+
+    ceremony: Hex32
+    seen: Seen
+    head: Hex64
 
 
 class Chunk(_Message, frozen=True, tag="chunk"):
@@ -182,7 +199,7 @@ class Compared(_Message, frozen=True, tag="compared"):
     same: bool
 
 
-Letter = Proposal | Progress | Contribution | Decline | Judged | Outcome
+Letter = Proposal | Progress | Contribution | Decline | Judged | Outcome | Farewell
 Message = Letter | Chunk | Ack | Ping | Bye | Compared
 
 LETTERS: tuple[type[Letter], ...] = get_args(Letter)

@@ -98,6 +98,10 @@ class Transcript:
         return None
 
 
+SILENCE = Transcript()
+"""Nothing was said yet."""
+
+
 def _chain(digests: Iterable[str]) -> list[bytes]:
     """The chain's value before the first letter and after each."""
     values = [_START]

@@ -30,7 +30,8 @@ EXAMPLES: dict[str, m.Message] = {
     "contribution": m.Contribution(ceremony=CEREMONY, psbt=REF, form="psbt"),
     "decline": m.Decline(ceremony=CEREMONY, reason="wrong amount"),
     "judged": m.Judged(ceremony=CEREMONY, accepted=2, rejected=1, problems=("input 1: high S",)),
-    "outcome": m.Outcome(ceremony=CEREMONY, result="broadcast", txid=HASH, transaction=REF, reason=""),
+    "outcome": m.Outcome(ceremony=CEREMONY, result="broadcast", txid=HASH, transaction=REF, reason="", head=HASH),
+    "farewell": m.Farewell(ceremony=CEREMONY, seen="mempool", head=HASH),
     "chunk": m.Chunk(sha256=HASH, seq=0, data=b"psbt\xff"),
     "ack": m.Ack(of=HASH),
     "ping": m.Ping(),
@@ -134,4 +135,5 @@ def test_each_letter_has_one_sender() -> None:
         "progress": "cosigner",
         "contribution": "cosigner",
         "decline": "cosigner",
+        "farewell": "cosigner",
     }
