@@ -83,6 +83,9 @@ class Channel:
         self._receivers: deque[Deferred[Received]] = deque()
         self._missed = 0
         self._last_heard: float = reactor.seconds()
+        self._doubted: float | None = None  # the last sign of life, when a doubt was reported since
+        self._heard_any = False
+        self._greeting: Deferred[None] | None = None
         self._beat: DelayedCall = reactor.callLater(limits.heartbeat, self._heartbeat)
         link.route.observer = self
         ensureDeferred(self._read())
@@ -196,6 +199,45 @@ class Channel:
         if not isinstance(received.letter, Progress):
             self._send(self._intake.acknowledge(received.digest))
 
+    async def doubtful(self) -> None:
+        """Wait until nothing was heard for one and a half heartbeats: it may be time to look for the other side.
+
+        Ends once for each silence: after that only when something was heard in between. Cancelling it does no harm.
+
+        Raises:
+            PeerGoneError: The channel ended meanwhile, in this way or another of `receive`.
+        """
+        patience = 1.5 * self._limits.heartbeat
+        while self._doubted == self._last_heard or self.quiet_for < patience:
+            self._check()
+            doubted = self._doubted == self._last_heard
+            await deferLater(self._reactor, self._limits.heartbeat / 2 if doubted else patience - self.quiet_for)
+        self._check()
+        self._doubted = self._last_heard
+
+    def greet(self) -> None:
+        """Give a sign of life at once. At a rendezvous it says: this pairing, of all that worked."""
+        self._send(Ping())
+
+    async def greeted(self, limit: float) -> None:
+        """Wait until the other side said anything. To be called once.
+
+        Args:
+            limit: Seconds.
+
+        Raises:
+            PeerGoneError: It said goodbye, or nothing in time; then the channel is closed.
+        """
+        self._check()
+        if self._heard_any:
+            return
+        self._greeting = Deferred()
+        try:
+            await self._greeting.addTimeout(limit, self._reactor)
+        except TwistedTimeoutError:
+            self._end(PeerGoneError("the other side said nothing after the pairing", hint=RESUME_HINT))
+            self._check()
+
     def progress(self, ceremony: str, state: ProgressState) -> None:
         """Tell the other side what happens here, without waiting and without certainty."""
         self._send(Progress(ceremony=ceremony, state=state))
@@ -260,6 +302,9 @@ class Channel:
         self._missed = 0
         self._last_heard = self._reactor.seconds()
         self._take(wire.decode(data))
+        self._heard_any = True
+        if self._greeting is not None:
+            _fire(self._greeting)
 
     def _take(self, message: Message) -> None:
         match message:
@@ -307,7 +352,7 @@ class Channel:
             self._beat.cancel()
         waiting: list[Deferred[Any]] = [*self._receivers]
         waiting += [deferred for several in self._unacknowledged.values() for deferred in several]
-        waiting += [self._comparing] if self._comparing is not None else []
+        waiting += [one for one in (self._comparing, self._greeting) if one is not None]
         self._receivers.clear()
         self._unacknowledged.clear()
         self._link.close(self._limits.close)

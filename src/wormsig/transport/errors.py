@@ -55,6 +55,12 @@ class CrowdedError(BurnedCodeError):
     default_fault: ClassVar[Fault] = Fault.UNKNOWN
 
 
+class MissedError(BurnedCodeError):
+    """Somebody was at the place of a rendezvous and did not prove to be the other side. Nobody guesses these places."""
+
+    default_fault: ClassVar[Fault] = Fault.UNKNOWN
+
+
 class StaleCodeError(BurnedCodeError):
     """The relay has forgotten the code: it restarted, or this side was away for too long."""
 

@@ -324,6 +324,11 @@ class Link:
             closing.addBoth(self._closed)
         return done
 
+    @property
+    def closed_cleanly(self) -> bool:
+        """Whether it is closed, and the relay has confirmed it."""
+        return self._clean is True
+
     def _closed(self, result: object) -> None:
         # The library reports how the wormhole ended (LonelyError, …) as a failure of close: it closed all the same.
         self._clean = not (isinstance(result, Failure) and isinstance(result.value, TwistedTimeoutError | Disconnected))

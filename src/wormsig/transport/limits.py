@@ -19,6 +19,11 @@ class Limits:
         pairing: For somebody to use a code that this side made.
         entry: For the other side to be there when this side enters a code that it was told.
         handshake: From the first sign of the other side to an agreed key.
+        meeting: The same at a rendezvous, where two machines meet that know each other and nobody types.
+        stagger: At a rendezvous, between the first place that a cosigner goes to and the second.
+        takeover: After a pairing, how long a coordinator still waits at the rendezvous for a cosigner that was killed
+            and comes back at once.
+        comeback: How long a cosigner waits for a coordinator that vanished without a goodbye.
         replay: For the relay to show the mailbox again after a reconnection, before pairing.
         heartbeat: Between two signs of life of ours.
         quiet: After this the person is told that there is no sign of the other side.
@@ -35,6 +40,10 @@ class Limits:
     pairing: float = 24 * HOUR
     entry: float = 300.0
     handshake: float = 60.0
+    meeting: float = 15.0
+    stagger: float = 3.0
+    takeover: float = 5.0
+    comeback: float = 1800.0
     replay: float = 20.0
     heartbeat: float = 60.0
     quiet: float = 180.0

@@ -1,0 +1,182 @@
+"""Which places of a rendezvous a side goes to, and when: numbers, their marks, and patience after failures.
+
+Pure: it reads a clock that it is given and keeps marks where it is told. `rendezvous` goes to the places.
+docs/wire-format.md has the reasons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+PLACES = 2
+"""Numbers of one secret that a side waits at."""
+
+MARK_LASTS = 1200.0
+"""Seconds. A relay forgets a mailbox within 16 min when nobody is connected."""
+
+REFRESH = 120.0
+"""Seconds after which the mark of a place where we still are is made anew; with `MARK_LASTS` more than those 16 min."""
+
+REVISIT = 90.0
+"""Seconds after which a place that somebody spoilt, and that was left in good order, is tried again; then doubled."""
+
+FREE_ROUNDS = 3
+"""Rounds of spoilt places before there is a wait."""
+
+FIRST_WAIT = 10.0
+LONGEST_WAIT = 300.0
+FORGOTTEN = 600.0
+"""Seconds without another spoilt place after which the count begins again."""
+
+
+class Meetings(Protocol):
+    """What a rendezvous needs of the file that keeps the secrets of a pair."""
+
+    def secrets(self) -> tuple[bytes, ...]:
+        """The secrets, newest first."""
+
+    def marked(self, secret: bytes) -> Mapping[int, float]:
+        """The marked numbers of a secret, and the Unix time of each mark."""
+
+    def mark(self, secret: bytes, number: int) -> None:
+        """Mark a number with the time; it is on the disk when this returns.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+
+    def unmark(self, secret: bytes, number: int) -> None:
+        """Take a mark away.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+
+
+def lowest_free(marks: Mapping[int, float], here: Collection[int], now: float) -> tuple[int, ...]:
+    """The lowest numbers that no earlier life of this side may have left messages at.
+
+    Args:
+        marks: The marked numbers with their times; a mark that is too old, or from the future, counts as none.
+        here: Numbers where this process is; their marks are its own.
+        now: Unix time.
+    """
+    taken = {number for number, at in marks.items() if abs(now - at) < MARK_LASTS} - set(here)
+    found: list[int] = []
+    number = 0
+    while len(found) < PLACES:
+        if number not in taken:
+            found.append(number)
+        number += 1
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class _Spoilt:
+    """What is remembered of a number that somebody spoilt."""
+
+    times: int
+    again: float | None  # when it is tried again; None: only when its mark has run out
+
+
+@dataclass(slots=True)
+class _Row:
+    """Spoilt numbers of one secret in a row."""
+
+    count: int
+    last: float
+
+
+class Agenda:
+    """One side's plan for the secrets of one pair.
+
+    Args:
+        meetings: Keeps secrets and marks.
+        now: The clock, Unix time.
+    """
+
+    def __init__(self, meetings: Meetings, now: Callable[[], float]) -> None:
+        self._meetings = meetings
+        self._now = now
+        self._spoilt: dict[tuple[bytes, int], _Spoilt] = {}
+        self._rows: dict[bytes, _Row] = {}
+
+    def wanted(self, secret: bytes, here: Collection[int]) -> tuple[int, ...]:
+        """The numbers to be at.
+
+        Args:
+            secret: Which secret's numbers.
+            here: Where this process is.
+
+        Raises:
+            StorageError: A mark could not be taken away.
+        """
+        now = self._now()
+        for (of, number), spoilt in self._spoilt.items():
+            if of == secret and number not in here and spoilt.again is not None and now >= spoilt.again:
+                spoilt.again = None
+                self._meetings.unmark(secret, number)
+        return lowest_free(self._meetings.marked(secret), here, now)
+
+    def wait(self, secret: bytes) -> float:
+        """Seconds until a new number may be opened, after several were spoilt; 0 most of the time."""
+        row, now = self._rows.get(secret), self._now()
+        if row is None or abs(now - row.last) > FORGOTTEN:
+            self._rows.pop(secret, None)
+            return 0.0
+        rounds = row.count // PLACES - FREE_ROUNDS
+        if rounds < 0:
+            return 0.0
+        longest = min(FIRST_WAIT * 2.0 ** min(rounds, 10), LONGEST_WAIT)
+        return min(max(row.last + longest - now, 0.0), longest)
+
+    def enter(self, secret: bytes, number: int) -> None:
+        """Mark a number: we are about to go there.
+
+        Raises:
+            StorageError: It could not be written; do not go.
+        """
+        self._meetings.mark(secret, number)
+
+    def stay(self, secret: bytes, number: int) -> None:
+        """Keep the mark of a number fresh while we are there.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        at = self._meetings.marked(secret).get(number)
+        if at is None or abs(self._now() - at) > REFRESH:
+            self._meetings.mark(secret, number)
+
+    def leave(self, secret: bytes, number: int, *, contact: bool, clean: bool) -> None:
+        """Note how a number was left.
+
+        Args:
+            secret: Its secret.
+            number: The number.
+            contact: Somebody was there.
+            clean: The relay has confirmed that we left.
+
+        Raises:
+            StorageError: A mark could not be changed.
+        """
+        key = (secret, number)
+        if clean and not contact:
+            self._spoilt.pop(key, None)
+            self._meetings.unmark(secret, number)
+            return
+        self._meetings.mark(secret, number)
+        if not contact:
+            return
+        now = self._now()
+        before = self._spoilt.get(key)
+        if before is None:
+            row = self._rows.setdefault(secret, _Row(0, now))
+            row.count, row.last = row.count + 1, now
+        times = before.times + 1 if before is not None else 0
+        pause = REVISIT * 2.0**times
+        self._spoilt[key] = _Spoilt(times, now + pause if clean and pause < MARK_LASTS else None)

@@ -1,0 +1,354 @@
+"""Two sides that were paired before find each other again, without a code and without a person (docs/wire-format.md).
+
+From a secret of their last channel both compute places: an appid, and numbered codes under it. Each side waits at two
+places at a time, and goes on to others when somebody else was there or an earlier life of its own may have left
+something. Which ones is decided by `agenda`; where the secrets are kept, by the journal; when to look, by `app`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock, ensureDeferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from wormsig.errors import StorageError, TransportError
+from wormsig.transport.agenda import Agenda, Meetings
+from wormsig.transport.errors import RelayRefusedError, RelayUnreachableError, StaleCodeError
+from wormsig.transport.notices import Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wormsig.transport.channel import Channel
+    from wormsig.transport.connector import Connector
+    from wormsig.transport.pending import Pending
+
+__all__ = ["Meetings", "Place", "Rendezvous", "meeting_place"]
+
+COORDINATORS_SECOND = 0.5
+"""Seconds between a coordinator's two places."""
+
+LOOK = 5.0
+"""Seconds between two looks at what has changed by itself: marks that ran out."""
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts to reach the relay."""
+
+_NAMEPLATES = 10**38  # 39 digits: the library's limit is 40
+
+log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where two sides meet. Whoever knows it can meet them, so that it is not printed.
+
+    Attributes:
+        appid: The application id, one for each secret: nobody else can list or use up its nameplates.
+        code: Nameplate and password.
+    """
+
+    appid: str = field(repr=False)
+    code: str = field(repr=False)
+
+
+def meeting_place(secret: bytes, number: int) -> Place:
+    """A place of a secret.
+
+    Args:
+        secret: What both sides derived from their last channel, 32 bytes.
+        number: From 0.
+    """
+    appid = _derived(secret, "appid", 20).hex()
+    nameplate = int.from_bytes(_derived(secret, f"{number}/nameplate", 32)) % (9 * _NAMEPLATES) + _NAMEPLATES
+    return Place(f"wormsig/1/{appid}", f"{nameplate}-{_derived(secret, f'{number}/password', 20).hex()}")
+
+
+def _derived(secret: bytes, info: str, length: int) -> bytes:
+    """HKDF-SHA256 (RFC 5869) without salt, for at most one block."""
+    key = hmac.digest(bytes(32), secret, hashlib.sha256)
+    return hmac.digest(key, f"wormsig/rendezvous/{info}".encode() + b"\x01", hashlib.sha256)[:length]
+
+
+class Rendezvous:
+    """Finds one other side again. Use one object for one pair, so that one meeting has ended before the next begins.
+
+    Args:
+        connector: Makes connections.
+        meetings: The secrets of the pair.
+        now: The clock of the marks, Unix time.
+
+    Attributes:
+        on_notice: Called with each `Notice`; the relay, most of the time.
+    """
+
+    def __init__(self, connector: Connector, meetings: Meetings, *, now: Callable[[], float] = time.time) -> None:
+        self.on_notice: Callable[[Notice], None] = lambda _: None
+        self._connector = connector
+        self._meetings = meetings
+        self._now = now
+        self._one = DeferredLock()
+        self._tidying: Deferred[Any] | None = None
+
+    async def meet(self) -> Channel:
+        """Wait until the other side is there. Cancel it to stop: every place is then left in good order.
+
+        Trouble with the network or the relay never ends it.
+
+        Returns:
+            The channel.
+
+        Raises:
+            StorageError: There is no secret, or a mark could not be written.
+            PeerError: The other side came, and cannot be talked with (`VersionError`, `SameRoleError`).
+        """
+        async with self._one:
+            if self._tidying is not None:
+                tidying, self._tidying = self._tidying, None
+                await tidying
+            meeting = _Meeting(self._connector, self._meetings, self._now, self._tell)
+            try:
+                channel = await meeting.run()
+            except BaseException:
+                await meeting.stop()
+                raise
+            self._tidying = meeting.stop()
+            return channel
+
+    def _tell(self, notice: Notice) -> None:
+        self.on_notice(notice)
+
+
+class _Visit:
+    """Being at one place.
+
+    Attributes:
+        secret: The secret.
+        number: Its number.
+        pending: What waits there, once it is on its way.
+        entered: The number is marked.
+        leaving: It is being left, and must not be disturbed.
+        running: The coroutine.
+    """
+
+    __slots__ = ("entered", "leaving", "number", "pending", "running", "secret")
+
+    def __init__(self, secret: bytes, number: int) -> None:
+        self.secret = secret
+        self.number = number
+        self.pending: Pending | None = None
+        self.entered = False
+        self.leaving = False
+        self.running: Deferred[None] | None = None
+
+    @property
+    def contact(self) -> bool:
+        """Whether somebody was there."""
+        return self.pending is not None and self.pending.contact
+
+    @property
+    def settled(self) -> bool:
+        """Whether this side waits there, alone."""
+        return self.pending is not None and self.pending.settled and not self.leaving
+
+    def end(self) -> None:
+        """Leave."""
+        if not self.leaving and self.running is not None:
+            self.leaving = True
+            self.running.cancel()
+
+
+class _Meeting:
+    """One wait for the other side."""
+
+    def __init__(
+        self, connector: Connector, meetings: Meetings, now: Callable[[], float], tell: Callable[[Notice], None]
+    ) -> None:
+        self._connector = connector
+        self._reactor = connector.reactor
+        self._meetings = meetings
+        self._agenda = Agenda(meetings, now)
+        self._tell = tell
+        self._visits: list[_Visit] = []
+        self._outcome: Channel | Exception | None = None
+        self._over = False
+        self._woken: Deferred[None] | None = None
+        self._stirred = False  # since the last look
+        self._down = False  # and told so
+        self._failures = 0
+        self._relay_again = 0.0
+
+    async def run(self) -> Channel:
+        """Wait. `stop` has to follow."""
+        while self._outcome is None:
+            self._go()
+            await self._sleep(self._patience())
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    def stop(self) -> Deferred[Any]:
+        """Leave every place. Fires when that is done; never fails, and takes no longer than `limits.close`."""
+        self._over = True
+        running = [visit.running for visit in self._visits if visit.running is not None]
+        for visit in list(self._visits):
+            visit.end()
+        left: Deferred[Any] = Deferred()  # of its own: cancelling it does not disturb the leaving
+
+        def all_left(_: object) -> None:
+            if not left.called:
+                left.callback(None)
+
+        DeferredList(running, consumeErrors=True).addBoth(all_left)
+        return left
+
+    # Where to be.
+
+    def _go(self) -> None:
+        """Go to the places that are wanted, and leave the others once it is certain that these can be used."""
+        if self._reactor.seconds() < self._relay_again:
+            return
+        secrets = self._meetings.secrets()
+        if not secrets:
+            raise StorageError("there is nothing by which the other side could be found again", hint="use a new code")
+        for secret in secrets:
+            visits = {visit.number: visit for visit in self._visits if visit.secret == secret}
+            wanted = self._agenda.wanted(secret, visits)
+            if self._agenda.wait(secret) <= 0:
+                pause = 0.0 if visits else self._stagger()
+                missing = [number for number in wanted if number not in visits]
+                for index, number in enumerate(missing):
+                    self._visit(secret, number, index * pause)
+            for number, visit in visits.items():
+                if visit.entered:
+                    self._agenda.stay(secret, number)
+            if all(number in visits and visits[number].settled for number in wanted):
+                self._dismiss([visit for number, visit in visits.items() if number not in wanted])
+        self._dismiss([visit for visit in self._visits if visit.secret not in secrets])
+
+    def _stagger(self) -> float:
+        return self._connector.limits.stagger if self._connector.role == "cosigner" else COORDINATORS_SECOND
+
+    def _dismiss(self, visits: list[_Visit]) -> None:
+        for visit in visits:
+            if not visit.contact:
+                visit.end()
+
+    def _patience(self) -> float:
+        waits: list[float] = [self._relay_again - self._reactor.seconds()]
+        waits += [self._agenda.wait(secret) for secret in self._meetings.secrets()]
+        return min([LOOK, *(wait for wait in waits if wait > 0)])
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until `_wake`, or some seconds."""
+        if self._stirred:
+            self._stirred = False
+            return
+        woken = self._woken = Deferred()
+        timer = self._reactor.callLater(seconds, self._wake)
+        try:
+            await woken
+        finally:
+            self._woken, self._stirred = None, False
+            if timer.active():
+                timer.cancel()
+
+    def _wake(self) -> None:
+        self._stirred = True
+        if self._woken is not None and not self._woken.called:
+            self._woken.callback(None)
+
+    # One place.
+
+    def _visit(self, secret: bytes, number: int, delay: float) -> None:
+        visit = _Visit(secret, number)
+        self._visits.append(visit)
+        visit.running = ensureDeferred(self._being(visit, delay))
+
+    async def _being(self, visit: _Visit, delay: float) -> None:
+        """Go to a place, wait there, and leave. Never fails."""
+        channel: Channel | None = None
+        error: Exception | None = None
+        try:
+            await deferLater(self._reactor, delay)
+            channel = await self._paired(visit)
+            await self._confirm(channel)
+        except Exception as failure:  # noqa: BLE001  judged below, a bug of ours too
+            error = failure
+        if error is None and self._outcome is None and not self._over:
+            self._outcome = channel
+        else:
+            error = await self._leave(visit, channel, error) or error
+        self._visits.remove(visit)
+        if error is not None:
+            self._judge(error)
+        self._wake()
+
+    async def _paired(self, visit: _Visit) -> Channel:
+        place = meeting_place(visit.secret, visit.number)
+        async with self._connector.slot:
+            pending = visit.pending = self._connector.place(place.appid)
+            pending.on_notice = self._hear
+            await pending.enter(place.code, lambda: self._enter(visit))
+        return await pending.paired()
+
+    def _enter(self, visit: _Visit) -> None:
+        """The relay answers."""
+        self._agenda.enter(visit.secret, visit.number)
+        visit.entered = True
+        self._failures = 0
+        self._hear(Notice.RELAY_UP)
+
+    async def _confirm(self, channel: Channel) -> None:
+        """Agree on one of several places: the coordinator takes its first pairing, and says so there alone."""
+        if self._connector.role == "cosigner":
+            await channel.greeted(self._connector.limits.meeting)
+        elif self._outcome is None and not self._over:
+            channel.greet()
+
+    async def _leave(self, visit: _Visit, channel: Channel | None, why: Exception | None) -> Exception | None:
+        """Leave a place where it did not come to the meeting; the disk's complaint, when there is one."""
+        visit.leaving = True
+        if visit.pending is None:
+            return None
+        if channel is not None:
+            await channel.close("we met at another place")
+        await visit.pending.abandon()
+        try:
+            if visit.entered:
+                # What the relay has forgotten was left in good order.
+                clean = visit.pending.left_cleanly or isinstance(why, StaleCodeError)
+                self._agenda.leave(visit.secret, visit.number, contact=visit.contact, clean=clean)
+        except StorageError as error:  # the mark stays, which only costs time
+            return error
+        return None
+
+    def _judge(self, error: Exception) -> None:
+        """What a failure at one place means for the whole."""
+        if isinstance(error, CancelledError):
+            return
+        if isinstance(error, RelayUnreachableError | RelayRefusedError):
+            self._relay_failed()
+        elif not isinstance(error, TransportError) and self._outcome is None:
+            self._outcome = error
+
+    def _relay_failed(self) -> None:
+        now = self._reactor.seconds()
+        if now >= self._relay_again:  # else several failed at once
+            self._relay_again = now + min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE)
+            self._failures += 1
+        self._hear(Notice.RELAY_DOWN)
+
+    def _hear(self, notice: Notice) -> None:
+        """The relay comes and goes, which several places notice; who else looks in is nobody's business."""
+        down = {Notice.RELAY_DOWN: True, Notice.RELAY_UP: False}.get(notice)
+        if down is not None and down != self._down and not self._over:
+            self._down = down
+            self._tell(notice)
