@@ -159,13 +159,14 @@ class Stranger(WebSocketClientProtocol):
         self.say("open", mailbox=(await self.heard("claimed"))["mailbox"])
 
 
-async def stranger(url: str, side: str = "stranger") -> Stranger:
+async def stranger(url: str, side: str = "stranger", *, bind: bool = True) -> Stranger:
     factory = WebSocketClientFactory(url)
     factory.protocol = Stranger
     endpoint = HostnameEndpoint(reactor, factory.host, factory.port)
     protocol: Stranger = await endpoint.connect(factory)
     await protocol.ready
-    protocol.say("bind", appid=APPID, side=side)
+    if bind:
+        protocol.say("bind", appid=APPID, side=side)
     return protocol
 
 

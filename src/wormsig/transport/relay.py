@@ -1,28 +1,36 @@
 """The real mailbox server in this process, for tests, the demo and `wormsig relay`. Not the client's side of anything.
 
 It does not list nameplates (THREATS T8), keeps no log of who connected, and forgets mailboxes that nobody used for
-eleven minutes, as the public one does.
+eleven minutes, as the public one does. What keeps it from growing stands in `relay_server`, its certificate in
+`relay_tls`.
 """
 
 from __future__ import annotations
 
+import socket
+import sqlite3
 import time
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.protocols.policies import WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from wormhole_mailbox_server.database import DBError, create_channel_db, create_or_upgrade_channel_db
+from wormhole_mailbox_server.increase_rlimits import increase_rlimits
 from wormhole_mailbox_server.server import make_server
-from wormhole_mailbox_server.web import make_web_server
 
 from wormsig.errors import StorageError
 from wormsig.transport.errors import ListenError
+from wormsig.transport.relay_server import Doors, Ledger, RelayLimits, make_site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from wormsig.transport.relay_tls import RelayCertificate
 
 IN_MEMORY = ":memory:"
 PRUNE_EVERY = 300.0
@@ -39,13 +47,15 @@ class RunningRelay:
         url: What `--relay-url` takes.
         port: The TCP port.
         server: The library's server, for its counters.
+        ledger: What is in use.
     """
 
     url: str
     port: int
     server: Any = field(repr=False)
+    ledger: Ledger = field(repr=False)
     _listening: Any = field(repr=False)
-    _connections: WrappingFactory = field(repr=False)
+    _connections: Doors = field(repr=False)
     _pruning: LoopingCall = field(repr=False)
     _database: Any = field(repr=False)
 
@@ -64,6 +74,10 @@ async def start_relay(
     port: int = 0,
     interface: str = "127.0.0.1",
     db: str | Path = IN_MEMORY,
+    *,
+    certificate: RelayCertificate | None = None,
+    limits: RelayLimits | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> RunningRelay:
     """Start a mailbox server in this process.
 
@@ -72,34 +86,79 @@ async def start_relay(
         port: TCP port, 0 for a free one.
         interface: Address to listen on, IPv4 or IPv6.
         db: SQLite file that outlives a restart, or `:memory:`.
+        certificate: Its certificate; without one it does not encrypt (what wormholes send is encrypted all the same).
+        limits: What it carries at most.
+        tell: Gets a line for the operator, when there is something to tell.
 
     Raises:
         ListenError: The port or the interface cannot be used.
         StorageError: The database cannot be opened.
     """
-    try:
-        database = create_channel_db(IN_MEMORY) if str(db) == IN_MEMORY else create_or_upgrade_channel_db(str(db))
-    except (DBError, OSError) as error:
-        raise StorageError(f"the relay's database cannot be opened: {error}") from error
+    increase_rlimits()
+    database = _open(db)
     # Any blur switches off the log of requests with their addresses.
     server = make_server(database, allow_list=False, blur_usage=3600)
-    connections = WrappingFactory(make_web_server(server, log_requests=False))  # type: ignore[no-untyped-call]
+    ledger = Ledger(server, database, limits or RelayLimits())
+    ledger.revive(time.time())
+    site = make_site(server, ledger)
+    if certificate is not None:
+        creator: Any = certificate  # zope's interfaces mean nothing to the type checker
+        site = TLSMemoryBIOFactory(creator, False, site)
+        site.noisy = False
+    doors = Doors(site, ledger.limits.connections)
     try:
-        listening: Any = reactor.listenTCP(port, connections, interface=interface)
+        listening: Any = reactor.listenTCP(port, doors, interface=interface)
     except CannotListenError as error:
         database.close()
         raise ListenError(f"cannot listen on {interface} port {port}: {error.socketError}") from None
 
-    def prune() -> None:
+    def look_after() -> None:
         now = time.time()
         try:
-            server.prune_all_apps(now, now - FORGET_AFTER)
+            ledger.prune(now, now - FORGET_AFTER)
+            if certificate is not None:
+                certificate.renew(tell)
         except Exception:  # noqa: BLE001  one failed round must not end the timer, and with it the pruning
             log.failure("pruning failed")
 
-    pruning = LoopingCall(prune)
+    pruning = LoopingCall(look_after)
     pruning.clock = reactor
     pruning.start(PRUNE_EVERY)
     chosen: int = listening.getHost().port
-    host = f"[{interface}]" if ":" in interface else interface
-    return RunningRelay(f"ws://{host}:{chosen}/v1", chosen, server, listening, connections, pruning, database)
+    scheme = "ws" if certificate is None else "wss"
+    name = certificate.name if certificate else None
+    url = f"{scheme}://{name or _host(interface)}:{chosen}/v1"
+    return RunningRelay(url, chosen, server, ledger, listening, doors, pruning, database)
+
+
+def _open(db: str | Path) -> Any:  # noqa: ANN401  SQLite's connection, with rows as dicts
+    """The database, made when it is not there."""
+    try:
+        if str(db) == IN_MEMORY:
+            return create_channel_db(IN_MEMORY)
+        database = create_or_upgrade_channel_db(str(db))
+        # What was written survives this process however it ends, without a wait for the disk at every message.
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=NORMAL")
+    except (DBError, OSError, sqlite3.Error) as error:
+        raise StorageError(f"the relay's database cannot be opened: {error}") from error
+    return database
+
+
+def is_loopback(interface: str) -> bool:
+    """Whether only this machine can connect to an address."""
+    try:
+        return ip_address(interface).is_loopback
+    except ValueError:
+        return interface == "localhost"
+
+
+def _host(interface: str) -> str:
+    """What others call this machine, as far as it knows."""
+    try:
+        address = ip_address(interface)
+    except ValueError:
+        return interface
+    if address.is_unspecified:
+        return socket.gethostname()
+    return f"[{interface}]" if address.version == 6 else interface
