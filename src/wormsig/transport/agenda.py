@@ -22,7 +22,9 @@ REFRESH = 120.0
 """Seconds after which the mark of a place where we still are is made anew; with `MARK_LASTS` more than those 16 min."""
 
 REVISIT = 90.0
-"""Seconds after which a place that somebody spoilt, and that was left in good order, is tried again; then doubled."""
+LONGEST_REVISIT = 300.0
+"""Seconds after which a marked place is tried again, first and, doubled each time, at last: its mailbox may be gone, or
+may never have been, and the other side may be waiting there."""
 
 FREE_ROUNDS = 3
 """Rounds of spoilt places before there is a wait."""
@@ -76,11 +78,11 @@ def lowest_free(marks: Mapping[int, float], here: Collection[int], now: float) -
 
 
 @dataclass(slots=True)
-class _Spoilt:
-    """What is remembered of a number that somebody spoilt."""
+class _Later:
+    """When a marked number is tried again."""
 
-    times: int
-    again: float | None  # when it is tried again; None: only when its mark has run out
+    pause: float
+    at: float
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ class Agenda:
     def __init__(self, meetings: Meetings, now: Callable[[], float]) -> None:
         self._meetings = meetings
         self._now = now
-        self._spoilt: dict[tuple[bytes, int], _Spoilt] = {}
+        self._later: dict[tuple[bytes, int], _Later] = {}
         self._rows: dict[bytes, _Row] = {}
 
     def wanted(self, secret: bytes, here: Collection[int]) -> tuple[int, ...]:
@@ -116,9 +118,10 @@ class Agenda:
             StorageError: A mark could not be taken away.
         """
         now = self._now()
-        for (of, number), spoilt in self._spoilt.items():
-            if of == secret and number not in here and spoilt.again is not None and now >= spoilt.again:
-                spoilt.again = None
+        for number in self._meetings.marked(secret):
+            # An earlier life's mark begins to count when it is first seen.
+            later = self._later.setdefault((secret, number), _Later(REVISIT, now + REVISIT))
+            if number not in here and later.at <= now:
                 self._meetings.unmark(secret, number)
         return lowest_free(self._meetings.marked(secret), here, now)
 
@@ -164,19 +167,15 @@ class Agenda:
         Raises:
             StorageError: A mark could not be changed.
         """
-        key = (secret, number)
+        key, now = (secret, number), self._now()
+        before = self._later.pop(key, None)
         if clean and not contact:
-            self._spoilt.pop(key, None)
             self._meetings.unmark(secret, number)
             return
         self._meetings.mark(secret, number)
-        if not contact:
-            return
-        now = self._now()
-        before = self._spoilt.get(key)
-        if before is None:
+        again = before is not None and before.at <= now
+        pause = min(2 * before.pause, LONGEST_REVISIT) if before is not None and again else REVISIT
+        self._later[key] = _Later(pause, now + pause)
+        if contact and not again:
             row = self._rows.setdefault(secret, _Row(0, now))
             row.count, row.last = row.count + 1, now
-        times = before.times + 1 if before is not None else 0
-        pause = REVISIT * 2.0**times
-        self._spoilt[key] = _Spoilt(times, now + pause if clean and pause < MARK_LASTS else None)

@@ -216,7 +216,7 @@ class Channel:
         self._doubted = self._last_heard
 
     def greet(self) -> None:
-        """Give a sign of life at once. At a rendezvous it says: this pairing, of all that worked."""
+        """Give a sign of life at once; `greeted` hears it."""
         self._send(Ping())
 
     async def greeted(self, limit: float) -> None:

@@ -307,10 +307,18 @@ class _Meeting:
         self._hear(Notice.RELAY_UP)
 
     async def _confirm(self, channel: Channel) -> None:
-        """Agree on one of several places: the coordinator takes its first pairing, and says so there alone."""
-        if self._connector.role == "cosigner":
-            await channel.greeted(self._connector.limits.meeting)
-        elif self._outcome is None and not self._over:
+        """Agree on one of several pairings, with somebody who is still there.
+
+        A pairing can be read from a mailbox long after the other side left it. So the coordinator says something on
+        each, and the cosigner answers on the first of them, and on no other.
+        """
+        limit = self._connector.limits.meeting
+        if self._connector.role == "coordinator":
+            channel.greet()
+            await channel.greeted(limit)
+            return
+        await channel.greeted(limit)
+        if self._outcome is None and not self._over:
             channel.greet()
 
     async def _leave(self, visit: _Visit, channel: Channel | None, why: Exception | None) -> Exception | None:

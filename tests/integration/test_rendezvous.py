@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_twisted
+from spake2 import SPAKE2_Symmetric
+from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+
+from support.wormholes import Cable, Stranger, both, handed_over, proposal, sleep, stranger, until
+from wormsig.errors import StorageError
+from wormsig.journal.secrets import ResumeSecrets
+from wormsig.transport import agenda
+from wormsig.transport.connector import Connector
+from wormsig.transport.errors import SameRoleError
+from wormsig.transport.limits import Limits
+from wormsig.transport.notices import Notice
+from wormsig.transport.relay import start_relay
+from wormsig.transport.rendezvous import Place, Rendezvous, meeting_place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wormsig.transport.channel import Channel
+
+SECRET, OLDER = bytes(range(32)), bytes(range(32, 64))
+FAST = Limits(connect=5, meeting=0.5, stagger=0.3, replay=0.4, close=0.5, heartbeat=30)
+OTHER = {"coordinator": "cosigner", "cosigner": "coordinator"}
+
+
+class Side:
+    """One side of a pair, with a cable of its own and a file of secrets that outlives it."""
+
+    def __init__(self, port: int, role: Any, folder: Path, *secrets: bytes, limits: Limits = FAST) -> None:
+        self.port = port
+        self.role = role
+        self.limits = limits
+        self.secrets = ResumeSecrets(folder, "ceremony", role)
+        for secret in secrets or (SECRET,):
+            self.secrets.keep(secret)
+        self.notices: list[Notice] = []
+        self.start()
+
+    def start(self) -> None:
+        self.cable = Cable(self.port)
+        connector = Connector(reactor, self.cable.url, role=self.role, limits=self.limits)
+        self.rendezvous = Rendezvous(connector, self.secrets)
+        self.rendezvous.on_notice = self.notices.append
+        self.waiting: Deferred[Channel] | None = None
+
+    def meet(self) -> Deferred[Channel]:
+        self.waiting = ensureDeferred(self.rendezvous.meet())
+        return self.waiting
+
+    async def stop(self) -> None:
+        """Ctrl-C: everything is left in good order."""
+        assert self.waiting is not None
+        self.waiting.cancel()
+        with pytest.raises(CancelledError):
+            await self.waiting
+
+    async def die(self) -> None:
+        """SIGKILL and power cut: the connection is gone, nothing is tidied up, the disk stays."""
+        await self.cable.unplug()
+        assert self.waiting is not None
+        if not self.waiting.called:
+            await self.stop()
+        self.start()
+
+    async def waits(self, count: int = 2) -> None:
+        """Until it waits at so many places."""
+        await until(lambda: len(self.marks()) >= count)
+        await sleep(0.1)
+
+    def marks(self, secret: bytes = SECRET) -> list[int]:
+        return sorted(self.secrets.marked(secret))
+
+
+def two(port: int, folder: Path) -> tuple[Side, Side]:
+    return Side(port, "coordinator", folder / "a"), Side(port, "cosigner", folder / "b")
+
+
+async def met(one: Side, other: Side, limit: float = 15) -> tuple[Channel, Channel]:
+    """Both meet, and what one says the other hears."""
+    waiting = [side.waiting if side.waiting and not side.waiting.called else side.meet() for side in (one, other)]
+    results: list[Any] = await both(*(each.addTimeout(limit, reactor) for each in waiting))
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    alice, bob = results if one.role == "coordinator" else results[::-1]
+    await handed_over(alice, bob, proposal(b"psbt"), b"psbt")
+    return alice, bob
+
+
+async def gone(*channels: Channel) -> None:
+    await both(*(channel.close() for channel in channels))
+
+
+@pytest.mark.parametrize("first", ["coordinator", "cosigner", "nobody"])
+@pytest_twisted.ensureDeferred
+async def test_they_meet_whoever_comes_first(relay, tmp_path: Path, first: str) -> None:
+    alice, bob = two(relay.port, tmp_path)
+    for side in (alice, bob):
+        if side.role == first:
+            side.meet()
+            await side.waits()
+    channels = await met(alice, bob)
+    assert channels[0].verifier == channels[1].verifier
+    assert channels[0].derive_key("resume") == channels[1].derive_key("resume")
+    assert [channel.peer.role for channel in channels] == ["cosigner", "coordinator"]
+    await sleep(FAST.close + 0.1)
+    assert alice.marks() == bob.marks()
+    assert len(alice.marks()) == 1, "where they met stays marked, and nothing else"
+    await gone(*channels)
+
+
+@pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest_twisted.ensureDeferred
+async def test_who_stops_in_good_order_leaves_nothing_behind(relay, tmp_path: Path, role: str) -> None:
+    alice, bob = two(relay.port, tmp_path)
+    stopping, staying = (alice, bob) if role == "coordinator" else (bob, alice)
+    stopping.meet()
+    await stopping.waits()
+    await stopping.stop()
+    assert stopping.marks() == []
+    assert relay.server._db.execute("SELECT COUNT(*) AS n FROM mailboxes").fetchone()["n"] == 0
+    staying.meet()
+    await staying.waits()
+    started = reactor.seconds()
+    channels = await met(alice, bob)
+    assert reactor.seconds() - started < FAST.meeting + 2
+    await gone(*channels)
+
+
+@pytest_twisted.ensureDeferred
+async def test_meeting_again_at_once_waits_for_the_places_to_be_left(relay, tmp_path: Path) -> None:
+    alice = Side(relay.port, "coordinator", tmp_path)
+    for _ in range(3):
+        ended = alice.meet()
+        await alice.waits()
+        ended.cancel()
+        ended.addErrback(lambda failure: failure.trap(CancelledError))
+    alice.meet()
+    await until(lambda: alice.marks() == [])
+    await alice.waits()
+    assert alice.marks() == [0, 1]
+    await alice.stop()
+
+
+@pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest_twisted.ensureDeferred
+async def test_one_is_killed_while_it_waits(relay, tmp_path: Path, role: str) -> None:
+    alice, bob = two(relay.port, tmp_path)
+    killed, other = (alice, bob) if role == "coordinator" else (bob, alice)
+    killed.meet()
+    await killed.waits()
+    await killed.die()
+    assert killed.marks() == [0, 1]
+    killed.meet()
+    await killed.waits(4)
+    channels = await met(killed, other)
+    assert set(killed.marks()) & set(other.marks()) & {2, 3}
+    await gone(*channels)
+
+
+@pytest_twisted.ensureDeferred
+async def test_both_are_killed_while_they_wait(relay, tmp_path: Path) -> None:
+    alice, bob = two(relay.port, tmp_path)
+    for side in (alice, bob):
+        side.meet()
+        await side.waits()
+        await side.die()
+    await gone(*(await met(alice, bob)))
+
+
+@pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest_twisted.ensureDeferred
+async def test_one_is_killed_three_times_while_the_other_listens(relay, tmp_path: Path, role: str) -> None:
+    alice, bob = two(relay.port, tmp_path)
+    killed, other = (alice, bob) if role == "coordinator" else (bob, alice)
+    for _ in range(3):
+        alice_channel, bob_channel = await met(alice, bob)
+        await killed.die()
+        other.meet()  # beside its channel, which is dead and does not know it
+        await sleep(0.2)
+        await gone(alice_channel, bob_channel)
+    await gone(*(await met(alice, bob)))
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_died_in_the_middle_of_the_handshake_with_a_listener(relay, tmp_path: Path) -> None:
+    alice, bob = two(relay.port, tmp_path)
+    bob.meet()
+    await bob.waits()
+    for number in (0, 1):
+        await half_a_handshake(relay.url, meeting_place(SECRET, number))
+        alice.secrets.mark(SECRET, number)
+    channels = await met(alice, bob)
+    assert set(alice.marks()) & set(bob.marks()) & {2, 3}
+    await gone(*channels)
+
+
+async def at_place(url: str, place: Place, side: str = "spoiler") -> Stranger:
+    """Somebody who knows appid and nameplate, as the relay's operator does."""
+    socket = await stranger(url, side, bind=False)
+    socket.say("bind", appid=place.appid, side=side)
+    await socket.claim(place.code)
+    return socket
+
+
+async def half_a_handshake(url: str, place: Place) -> None:
+    """What a side leaves behind that dies after its first message."""
+    dead = await at_place(url, place, "dead")
+    exchange = SPAKE2_Symmetric(place.code.encode(), idSymmetric=place.appid.encode())
+    dead.say("add", phase="pake", body=_pake(exchange))
+    await dead.heard("message")
+    dead.dropConnection(abort=True)
+
+
+def _pake(exchange: Any) -> str:
+    return ('{"pake_v1": "' + exchange.start().hex() + '"}').encode().hex()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_relay_restarts_while_one_waits(tmp_path: Path) -> None:
+    relay = await start_relay(reactor)
+    alice, bob = two(relay.port, tmp_path)
+    alice.meet()
+    await alice.waits()
+    await relay.stop()
+    await sleep(0.2)
+    relay = await start_relay(reactor, port=relay.port)
+    await until(lambda: Notice.RELAY_UP in alice.notices)
+    channels = await met(alice, bob)
+    assert alice.notices == [Notice.RELAY_DOWN, Notice.RELAY_UP]
+    assert set(alice.marks()) <= {0, 1}
+    await gone(*channels)
+    await relay.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_relay_is_away_while_both_wait(tmp_path: Path) -> None:
+    relay = await start_relay(reactor)
+    await relay.stop()
+    alice, bob = two(relay.port, tmp_path)
+    alice.meet()
+    bob.meet()
+    await sleep(1.5)
+    assert alice.notices == bob.notices == [Notice.RELAY_DOWN], "told once"
+    assert alice.marks() == bob.marks() == [], "nobody was anywhere"
+    relay = await start_relay(reactor, port=relay.port)
+    await gone(*(await met(alice, bob)))
+    await relay.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_relay_restarts_with_its_database_while_both_are_cut_off(tmp_path: Path) -> None:
+    relay = await start_relay(reactor, db=tmp_path / "relay.sqlite")
+    alice, bob = two(relay.port, tmp_path)
+    alice.meet()
+    await alice.waits()
+    await alice.cable.unplug()
+    bob.meet()
+    await bob.waits()  # has answered to what the coordinator left there, and so the coordinator will find a pairing
+    await bob.cable.unplug()
+    await relay.stop()
+    relay = await start_relay(reactor, port=relay.port, db=tmp_path / "relay.sqlite")
+    alice.cable.plug_in()
+    bob.cable.plug_in()
+    await gone(*(await met(alice, bob)))
+    await relay.stop()
+
+
+@pytest.mark.parametrize("early", ["coordinator", "cosigner", "nobody"])
+@pytest_twisted.ensureDeferred
+async def test_a_relay_that_spoils_places_does_not_keep_them_apart(relay, tmp_path: Path, early: str) -> None:
+    alice, bob = two(relay.port, tmp_path)
+    for side in (alice, bob):
+        if side.role == early:
+            side.meet()
+            await side.waits()
+    spoilers = []
+    for number in (0, 1, 2):
+        place = meeting_place(SECRET, number)
+        spoiler = await at_place(relay.url, place)
+        wrong = SPAKE2_Symmetric(b"not the password", idSymmetric=place.appid.encode())
+        spoiler.say("add", phase="pake", body=_pake(wrong))
+        spoiler.say("add", phase="version", body="00" * 40)
+        spoilers.append(spoiler)
+    await gone(*(await met(alice, bob)))
+    for spoiler in spoilers:
+        spoiler.sendClose()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_place_that_was_spoilt_is_tried_again(relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agenda, "REVISIT", 1.0)
+    monkeypatch.setattr("wormsig.transport.rendezvous.LOOK", 0.2)
+    alice, bob = two(relay.port, tmp_path)
+    alice.meet()
+    await alice.waits()
+    for number in (0, 1, 2, 3):  # and then they leave, so that the cosigner finds nothing where it begins
+        place = meeting_place(SECRET, number)
+        spoiler = await at_place(relay.url, place)
+        spoiler.say("add", phase="pake", body="00")
+        await until(lambda number=number: number + 2 in alice.marks())
+        spoiler.say("close", mood="scary")
+        await spoiler.heard("closed")
+        spoiler.sendClose()
+    await gone(*(await met(alice, bob)))
+
+
+@pytest.mark.parametrize(
+    ("coordinators", "cosigners"), [((OLDER, SECRET), (OLDER,)), ((OLDER, SECRET), (SECRET,)), ((SECRET,), (SECRET,))]
+)
+@pytest_twisted.ensureDeferred
+async def test_a_crash_between_the_two_sides_keeping_a_secret(
+    relay, tmp_path: Path, coordinators: tuple[bytes, ...], cosigners: tuple[bytes, ...]
+) -> None:
+    alice = Side(relay.port, "coordinator", tmp_path / "a", *coordinators)
+    bob = Side(relay.port, "cosigner", tmp_path / "b", *cosigners)
+    await gone(*(await met(alice, bob)))
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_of_one_kind_are_told(relay, tmp_path: Path) -> None:
+    one, other = (Side(relay.port, "cosigner", tmp_path / name) for name in "ab")
+    results = await both(one.meet(), other.meet())
+    assert all(isinstance(result, SameRoleError) for result in results)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_disk_that_does_not_take_a_mark_ends_it(relay, tmp_path: Path) -> None:
+    alice = Side(relay.port, "coordinator", tmp_path)
+    alice.secrets._new.mkdir()  # where the next version of the file would be written
+    with pytest.raises(StorageError, match="cannot be written"):
+        await alice.meet()
+    assert relay.server._db.execute("SELECT COUNT(*) AS n FROM mailboxes").fetchone()["n"] == 0
+    alice.secrets._new.rmdir()
+    alice.secrets.remove()
+    with pytest.raises(StorageError, match="nothing by which"):
+        await alice.meet()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_waits_without_a_channel_says_nothing_to_strangers(relay, tmp_path: Path) -> None:
+    alice = Side(relay.port, "coordinator", tmp_path)
+    alice.meet()
+    await alice.waits()
+    place = meeting_place(SECRET, 0)
+    spoiler = await at_place(relay.url, place)
+    assert (await spoiler.heard("message"))["phase"] == "pake"
+    await sleep(0.2)
+    phases = {row["phase"] for row in relay.server._db.execute("SELECT phase FROM messages").fetchall()}
+    assert phases == {"pake"}
+    assert alice.notices == []
+    await alice.stop()
+    spoiler.sendClose()
+
+
+PROCESS = """
+import sys
+from pathlib import Path
+from twisted.internet import reactor
+from twisted.internet.defer import ensureDeferred
+from wormsig.journal.secrets import ResumeSecrets
+from wormsig.transport.connector import Connector
+from wormsig.transport.limits import Limits
+from wormsig.transport.rendezvous import Rendezvous
+
+url, role, folder, digest = sys.argv[1:]
+kept = ResumeSecrets(Path(folder), "ceremony", role)
+kept.trust([digest])
+
+async def main():
+    channel = await Rendezvous(Connector(reactor, url, role=role, limits=Limits(meeting=1, stagger=0.3)), kept).meet()
+    print("met", channel.verifier.hex(), flush=True)
+
+reactor.callWhenRunning(lambda: ensureDeferred(main()))
+reactor.run()
+"""
+
+
+def process(url: str, side: Side) -> subprocess.Popen[str]:
+    arguments = [url, side.role, str(side.secrets._folder), next(iter(side.secrets._trusted))]
+    return subprocess.Popen([sys.executable, "-c", PROCESS, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest_twisted.ensureDeferred
+async def test_a_process_that_is_really_killed_is_met_again(relay, tmp_path: Path, role: str) -> None:
+    other = Side(relay.port, OTHER[role], tmp_path / "other")
+    kept = Side(relay.port, role, tmp_path / "killed")  # for its file
+    victim = process(relay.url, kept)
+    await until(lambda: len(kept.marks()) == 2, 15)
+    await sleep(0.1)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    other.meet()
+    again = process(relay.url, kept)
+    try:
+        channel = await other.waiting.addTimeout(20, reactor)
+        said: Deferred[str] = Deferred()
+        reactor.callInThread(lambda: reactor.callFromThread(said.callback, again.stdout.readline()))
+        assert (await said).split() == ["met", channel.verifier.hex()]
+        await channel.close()
+    finally:
+        again.kill()
+        again.wait()
