@@ -1,7 +1,7 @@
-"""The cosigner's driver: a PSBT comes through a channel, is reviewed, approved and signed here, and goes back.
+"""A cosigner's side from the proposal to the end: the work here and the talk with the coordinator, side by side.
 
-What happens is decided by `ceremony.cosigner`; here is only the order of doing: decide, commit to the journal, act.
-The coordinator may end it at any time (the threshold was reached without us), also while a person is being asked.
+The work (`deciding`) goes on when the connection is lost, and the talk (`linking`) waits for it; the outcome ends both,
+also while a person is being asked. What happens is decided by `ceremony.cosigner`.
 """
 
 from __future__ import annotations
@@ -12,38 +12,31 @@ from twisted.internet import defer
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 
 from wormsig.app.comparing import compare_verifier
+from wormsig.app.deciding import Decision
+from wormsig.app.linking import Link, keep_link
 from wormsig.app.receive_plan import DeclinedError
+from wormsig.app.seat import Seat
 from wormsig.app.session import COSIGNER, Session, now
-from wormsig.app.threads import first_of, in_thread
 from wormsig.ceremony import cosigner as machine
-from wormsig.ceremony import messages, status, wire
-from wormsig.errors import (
-    InputError,
-    NodeError,
-    NotSupportedError,
-    PeerError,
-    RefusedError,
-    ThresholdError,
-    TransportError,
-    UsageError,
-    WormsigError,
-)
+from wormsig.ceremony import messages, status
+from wormsig.errors import NotSupportedError, PeerError, RefusedError, ThresholdError, TransportError, WormsigError
+from wormsig.journal.secrets import ResumeSecrets
 from wormsig.journal.store import CeremonyRow
-from wormsig.psbt import codec, contribution
-from wormsig.psbt.limits import MAX_PEER_PSBT, MAX_TEXT
+from wormsig.psbt import codec
+from wormsig.psbt.limits import MAX_PEER_PSBT
 from wormsig.psbt.model import sha256
-from wormsig.review.approve import Approved, approve
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from wormsig.app.receive_plan import Decider, ReceivePlan, Reviewed, Watcher
+    from wormsig.app.home import Home
+    from wormsig.app.receive_plan import ReceivePlan, Watcher
     from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
     from wormsig.journal.store import Journal
     from wormsig.node.client import Node
     from wormsig.psbt.model import Psbt
     from wormsig.transport.channel import Channel, Received
     from wormsig.transport.connector import Connector
+
+POSTPONED = "they will decide later"
 
 
 class Cosigner:
@@ -52,8 +45,8 @@ class Cosigner:
     Args:
         plan: How to receive.
         journal: Where the events go.
-        connector: What made the channel; for its time limits.
-        channel: To the coordinator.
+        connector: Makes channels, and knows the time limits.
+        home: Where the secret is by which the coordinator is found again.
         node: Our own node, to see the outcome with.
         watcher: Who watches and answers questions.
     """
@@ -63,7 +56,7 @@ class Cosigner:
         plan: ReceivePlan,
         journal: Journal,
         connector: Connector,
-        channel: Channel,
+        home: Home,
         *,
         node: Node | None,
         watcher: Watcher,
@@ -71,25 +64,19 @@ class Cosigner:
         self._plan = plan
         self._journal = journal
         self._connector = connector
-        self._channel = channel
+        self._folder = home.links()
         self._node = node
         self._watch = watcher
-        self._session: Session[CosignerState, CosignerEvent] | None = None
+        self._ended: dict[str, Exception | None] = {}
 
-    @property
-    def _state(self) -> CosignerState:
-        assert self._session is not None  # noqa: S101  asked only after the proposal
-        return self._session.state
+    async def receive(self, channel: Channel) -> CosignerState:
+        """Take the proposal, review, sign, answer, wait for the outcome.
 
-    def _record(self, *events: CosignerEvent) -> None:
-        assert self._session is not None  # noqa: S101  recorded only after the proposal
-        self._session.record(*events)
-
-    async def run(self) -> CosignerState:
-        """Receive, review, sign, answer, wait for the outcome.
+        Args:
+            channel: To the coordinator; it is closed in the end.
 
         Returns:
-            The last state, with an outcome.
+            The last state: with an outcome, or without one when it is to be decided later.
 
         Raises:
             RefusedError: The review has an error, or somebody said no.
@@ -97,26 +84,26 @@ class Cosigner:
             ThresholdError: The ceremony failed elsewhere.
             TransportError: The connection ended too early, or the coordinator stopped.
         """
-        self._watch.status(status.Joined(" ".join(self._channel.verifier_words())))
-        await compare_verifier(self._channel, self._watch.compare_verifier)
-        psbt, wallet_id = await self._proposal()
-        unsaved: WormsigError | None = None
-        if await self._signed(psbt, wallet_id):
-            unsaved = self._save()
-            if await self._send_answer():
-                await self._await_outcome()
-        if unsaved is not None:
-            raise unsaved
-        return self._state
+        try:
+            self._watch.status(status.Joined(" ".join(channel.verifier_words())))
+            await compare_verifier(channel, self._watch.compare_verifier)
+            session = await self._proposal(channel)
+        except BaseException as error:
+            await channel.close(goodbye_of(error))
+            raise
+        return await self._run(session, channel)
+
+    async def resume(self, session: Session[CosignerState, CosignerEvent]) -> CosignerState:
+        """Go on with a ceremony of the journal. Returns and raises as `receive`."""
+        return await self._run(session, None)
 
     # -- the proposal ----------------------------------------------------------------------------------------------
 
-    async def _proposal(self) -> tuple[Psbt, str | None]:
-        """The PSBT, journalled and acknowledged, and the id of the wallet that the coordinator means."""
-        waiting = defer.ensureDeferred(self._channel.receive())
+    async def _proposal(self, channel: Channel) -> Session[CosignerState, CosignerEvent]:
+        """The PSBT, journalled and acknowledged."""
+        waiting = defer.ensureDeferred(channel.receive())
         try:
-            limits = self._connector.limits
-            received = await waiting.addTimeout(limits.delivery(MAX_PEER_PSBT), self._connector.reactor)
+            received = await waiting.addTimeout(self._connector.limits.delivery(MAX_PEER_PSBT), self._connector.reactor)
         except TwistedTimeoutError:
             raise TransportError("the coordinator is there, but sent no PSBT in time") from None
         letter, raw = received.letter, received.obj
@@ -125,22 +112,36 @@ class Cosigner:
         try:
             psbt = _parsed(raw)
         except NotSupportedError:
-            self._channel.acknowledge(received)
-            await self._tell_decline(letter.ceremony, "this kind of PSBT is not supported here yet")
+            channel.acknowledge(received)
+            await self._not_supported(channel, letter.ceremony)
             raise
         if psbt.txid != letter.unsigned_txid:
             raise PeerError("the PSBT is not the transaction that was announced")
-        self._begin(letter, psbt, raw)
-        self._channel.acknowledge(received)
+        session = self._begun(letter, psbt, received)
+        links = self._links(session)
+        keep_link(Seat(self._plan, session, self._watch), links, channel)
+        channel.acknowledge(received)
         self._watch.status(status.PsbtReceived(letter.ceremony, len(raw)))
-        return psbt, letter.wallet
+        return session
 
-    def _begin(self, letter: messages.Proposal, psbt: Psbt, raw: bytes) -> None:
+    async def _not_supported(self, channel: Channel, ceremony: str) -> None:
+        reason = "this kind of PSBT is not supported here yet"
+        telling = defer.ensureDeferred(channel.deliver(messages.Decline(ceremony, reason)))
+        try:
+            await telling.addTimeout(self._connector.limits.farewell, self._connector.reactor)
+        except (TransportError, PeerError, TwistedTimeoutError):
+            return
+        self._watch.status(status.DeclineSent(reason))
+
+    def _begun(
+        self, letter: messages.Proposal, psbt: Psbt, received: Received
+    ) -> Session[CosignerState, CosignerEvent]:
         """Start in the journal, or go on where an earlier connection ended.
 
         Raises:
             PeerError: A ceremony that we know came back with another PSBT.
         """
+        raw = received.obj or b""
         first = machine.Received(
             ceremony=letter.ceremony,
             network=letter.network,
@@ -150,249 +151,138 @@ class Cosigner:
             psbt_sha256=sha256(psbt),
             threshold=letter.threshold,
             at=now(),
+            letter=received.digest,
         )
         # Both roles may run on one machine with one journal.
         row = CeremonyRow(f"{letter.ceremony}-c", "cosigner", now(), None, letter.network, None, "receive")
         if not self._journal.events(row.id):
-            self._session = Session.begin(self._journal, row, COSIGNER, first)
-            return
-        self._session = Session.load(self._journal, row.id, COSIGNER)
-        if self._state.start.psbt != raw:
+            return Session.begin(self._journal, row, COSIGNER, first)
+        session = Session.load(self._journal, row.id, COSIGNER)
+        if session.state.start.psbt != raw:
             raise PeerError("this ceremony is known here, and it came back with another PSBT (R11)")
+        return session
 
-    # -- review and signature --------------------------------------------------------------------------------------
+    def _links(self, session: Session[CosignerState, CosignerEvent]) -> ResumeSecrets:
+        links = ResumeSecrets(self._folder, session.ceremony, "to the coordinator")
+        links.trust([session.state.link] if session.state.link else [])
+        return links
 
-    async def _signed(self, psbt: Psbt, wallet_id: str | None) -> bool:
-        """Whether it is signed and to be sent; False when the coordinator ended it before.
+    # -- work and talk, side by side -------------------------------------------------------------------------------
+
+    async def _run(self, session: Session[CosignerState, CosignerEvent], channel: Channel | None) -> CosignerState:
+        seat = Seat(self._plan, session, self._watch)
+        decision = Decision(seat)
+        link = Link(seat, self._connector, self._links(session), node=self._node, resumed=channel is None)
+        asked = channel is not None or machine.pending(session.state) != machine.SendDecline(session.state.reason)
+        working = self._started(seat, "work", decision.run()) if asked else None
+        talking = self._started(seat, "talk", link.run(channel))
+        try:
+            await self._until_over(seat, decision, link)
+        except BaseException as error:
+            link.goodbye = link.goodbye or goodbye_of(error)
+            raise
+        finally:
+            if working is not None:
+                working.cancel()
+            talking.cancel()
+            await talking
+        if decision.unsaved is not None:
+            raise decision.unsaved
+        if not decision.postponed:
+            self._judge(session.state)
+        return session.state
+
+    def _started(self, seat: Seat, name: str, work: Any) -> defer.Deferred[None]:  # noqa: ANN401  a coroutine
+        """Start something that notes how it ended, and wakes whoever waits for that."""
+
+        async def run() -> None:
+            try:
+                await work
+            except Exception as error:  # noqa: BLE001  kept for whoever waits, bugs too
+                self._ended[name] = error
+            else:
+                self._ended[name] = None
+            seat.changed.fire()
+
+        return defer.ensureDeferred(run())
+
+    async def _until_over(self, seat: Seat, decision: Decision, link: Link) -> None:
+        """Wait until the talk is over, or there is nothing left to talk about.
 
         Raises:
-            RefusedError: Not to be signed.
+            WormsigError: Why it ended early.
         """
-        state = self._state
-        try:
-            self._check_announced(psbt)
-            if state.signed is not None:
-                self._watch.status(status.SignedBefore(state.start.ceremony))
-                return True
-            self._channel.progress(state.start.ceremony, "reviewing")
-            return await self._review_and_sign(psbt, wallet_id)
-        except DeclinedError as refusal:
-            await self._decline(refusal.reason, refusal.by)
-            raise
-        except RefusedError as refusal:
-            await self._decline(refusal.message.removeprefix("not signed: "), "review")
-            raise
-        except (InputError, NodeError, UsageError):
-            await self._decline("it could not be signed here", "review")  # why is nobody else's business
-            raise
-
-    def _check_announced(self, psbt: Psbt) -> None:
-        """Refuse what is over, and what is not what a person or a script said beforehand that it would be."""
-        plan, start = self._plan, self._state.start
-        if machine.is_complete(self._state):
-            raise DeclinedError(
-                f"not signed: ceremony {start.ceremony[:6]} is over on this machine",
-                reason="this ceremony is over here",
-                by="review",
-                hint="ask the coordinator to send it again as a new one",
-            )
-        if plan.reject is not None:
-            return
-        if plan.network is not None and start.network != plan.network:
-            raise DeclinedError(
-                f"not signed: the coordinator says this is for {start.network}, and we are on {plan.network}",
-                reason=f"this is for {start.network}, not for {plan.network}",
-                by="review",
-            )
-        if plan.expect_txid is not None and psbt.txid != plan.expect_txid.lower():
-            raise DeclinedError(
-                f"not signed: this is transaction {psbt.txid}, not the expected {plan.expect_txid}",
-                reason="this is not the transaction that was expected",
-                by="policy",
-            )
-
-    async def _review_and_sign(self, psbt: Psbt, wallet_id: str | None) -> bool:
-        reviewed = await self._reviewed(psbt, wallet_id)
-        over, approved = await self._unless_over(self._approval(reviewed))
-        if over:
-            return False
-        if self._plan.signer is None:
-            raise UsageError("there is no signer", hint="use --signer key:FILE or core:WALLET")
-        signer = self._plan.signer(approved.wallet)
-        self._record(machine.approve(self._state, approved.psbt_sha256, approved.by))
-        self._channel.progress(self._state.start.ceremony, "signing")
-        over, result = await self._unless_over(in_thread(signer.sign, approved))
-        if over:
-            return False
-        kept = contribution.strip_signatures(result, approved.inputs, approved.psbt)
-        self._record(machine.signed(self._state, approved.psbt, kept))
-        return True
-
-    async def _reviewed(self, psbt: Psbt, wallet_id: str | None) -> Reviewed:
-        """The review, in the journal and shown."""
-        try:
-            reviewed = await in_thread(self._plan.review, psbt, wallet_id)
-        except WormsigError as error:
-            if self._plan.reject is not None:
-                raise _rejected(self._plan.reject) from error
-            raise
-        report = reviewed.report
-        self._record(
-            machine.Reviewed(
-                report.psbt_sha256,
-                tuple(finding.code.value for finding in report.errors),
-                tuple(finding.code.value for finding in report.warnings),
-                now(),
-            )
-        )
-        self._watch.show_review(report)
-        return reviewed
-
-    async def _approval(self, reviewed: Reviewed) -> Approved:
-        report, wallet = reviewed.report, reviewed.wallet
-        if self._plan.reject is not None:
-            raise _rejected(self._plan.reject)
-        if report.errors:
-            count = len(report.errors)
-            codes = ", ".join(dict.fromkeys(finding.code.value for finding in report.errors))
-            what = f"{count} error{'s' if count > 1 else ''} in the review ({codes})"
-            hint = "ask how this PSBT was made; `wormsig inspect` shows every detail"
-            raise DeclinedError(f"not signed: {what}", reason=what, by="review", hint=hint)
-        if wallet is None:
-            raise DeclinedError(
-                "not signed: none of your wallets is the one of this PSBT",
-                reason="none of the wallets here is the one of this PSBT",
-                by="review",
-                hint="import it with `wormsig wallet import`, or name it with --wallet",
-            )
-        announced = self._state.start.network
-        if announced != wallet.network.value:
-            what = f"it was announced for {announced}, and the wallet is on {wallet.network.value}"
-            raise DeclinedError(f"not signed: {what} (C11)", reason=what, by="review")
-        policy = self._plan.policy
-        if policy is not None:
-            try:
-                policy.check(report, wallet.network)
-            except RefusedError as refusal:
-                reason = "the policy here does not allow it"  # what it says is nobody else's business
-                raise DeclinedError(f"not signed: {refusal.message}", reason=reason, by="policy") from None
-        verdict = await self._watch.decide(report)
-        if not verdict.sign:
-            raise _rejected(verdict.reason)
-        if policy is not None and verdict.by == "unattended":
-            return approve(reviewed.psbt, report, wallet, by="policy", accept=policy.codes)
-        return approve(reviewed.psbt, report, wallet, by=verdict.by)
-
-    async def _decline(self, reason: str, by: Decider) -> None:
-        """Note why not, and tell the coordinator; failing to tell changes nothing for us."""
-        complete = machine.is_complete(self._state)
-        if not complete:
-            self._record(machine.Declined(reason[:MAX_TEXT], by))
-        if await self._tell_decline(self._state.start.ceremony, reason[:MAX_TEXT]) and not complete:
-            self._record(machine.DeclineTold())
-
-    async def _tell_decline(self, ceremony: str, reason: str) -> bool:
-        telling = defer.ensureDeferred(self._channel.deliver(messages.Decline(ceremony, reason)))
-        try:
-            await telling.addTimeout(self._connector.limits.farewell, self._connector.reactor)
-        except (TransportError, PeerError, TwistedTimeoutError):
-            return False
-        self._watch.status(status.DeclineSent(reason))
-        return True
-
-    # -- the answer and the outcome --------------------------------------------------------------------------------
-
-    def _save(self) -> WormsigError | None:
-        """Keep the signed PSBT where the person asked; a failure is told at the end, the signature goes out."""
-        signed = self._state.signed
-        try:
-            if self._plan.save is not None and signed is not None:
-                self._plan.save(codec.parse(signed))
-        except WormsigError as error:
-            return error
-        return None
-
-    async def _send_answer(self) -> bool:
-        """Whether the coordinator has it and an outcome is to come."""
-        signed = self._state.signed
-        assert signed is not None  # noqa: S101  `_signed` said so
-        letter = messages.Contribution(self._state.start.ceremony, wire.reference(signed), "psbt")
-        over, _ = await self._unless_over(self._channel.deliver(letter, signed))
-        if over:
-            return False
-        self._record(machine.Answered())
-        self._watch.status(status.AnswerSent(1))
-        return True
-
-    async def _await_outcome(self) -> None:
+        gone: Exception | None = None
         while True:
-            received = await self._next()
-            letter = received.letter
-            if isinstance(letter, messages.Judged):
-                self._record(machine.judged(self._state, letter.accepted, letter.rejected, letter.problems))
-                self._channel.acknowledge(received)
-                self._watch.status(status.AnswerJudged(letter.accepted, letter.rejected, letter.problems))
-            elif isinstance(letter, messages.Outcome):
-                await self._outcome(received)
+            worked, refusal = "work" in self._ended, self._ended.get("work")
+            if worked and (refusal is not None or decision.postponed):
+                await self._tell(seat, link, refusal)
                 return
-            else:
-                raise PeerError("the coordinator sent a message out of turn")
+            if "talk" in self._ended:
+                failure = self._ended["talk"]
+                if failure is None:
+                    return
+                if worked or not isinstance(failure, TransportError):
+                    if isinstance(failure, TransportError):
+                        failure.hint = f"what is signed here is kept; `wormsig resume {seat.state.start.ceremony[:6]}`"
+                    raise failure
+                if gone is None:
+                    gone = failure
+                    seat.watch.status(status.CoordinatorGone(str(failure)))
+            await seat.changed.wait()
 
-    async def _unless_over(self, work: Awaitable[Any]) -> tuple[bool, Any]:
-        """Whether the coordinator ended the ceremony before the work was done, else its result."""
-        which, value = await first_of(work, self._outcome_letter())
-        if which == 0:
-            return False, value
-        await self._outcome(value)
-        return True, None
+    async def _tell(self, seat: Seat, link: Link, refusal: Exception | None) -> None:
+        """The coordinator hears why there is no signature, when it is there; then the reason is ours to raise."""
+        if refusal is None:
+            link.goodbye = POSTPONED
+            return
+        if isinstance(refusal, DeclinedError) and machine.is_complete(seat.state):
+            link.last_words = refusal.reason
+            seat.changed.fire()
+        if isinstance(refusal, WormsigError):
+            timer = self._connector.reactor.callLater(self._connector.limits.farewell, self._give_up, seat)
+            while "talk" not in self._ended:
+                await seat.changed.wait()
+            if timer.active():
+                timer.cancel()
+        raise refusal
 
-    async def _outcome_letter(self) -> Received:
-        """The next letter, which can only be an outcome while we are not waiting for anything else."""
-        received = await self._next()
-        if not isinstance(received.letter, messages.Outcome):
-            raise PeerError("the coordinator sent a message out of turn")
-        return received
+    def _give_up(self, seat: Seat) -> None:
+        self._ended.setdefault("talk", None)
+        seat.changed.fire()
 
-    async def _next(self) -> Received:
-        """The next letter of this ceremony."""
-        received = await self._channel.receive()
-        if received.letter.ceremony != self._state.start.ceremony:
-            raise PeerError("the coordinator sent a message of another ceremony (R11)")
-        return received
+    def _judge(self, state: CosignerState) -> None:
+        """Raise what an outcome means for whoever asked.
 
-    async def _outcome(self, received: Received) -> None:
-        letter = received.letter
-        assert isinstance(letter, messages.Outcome)  # noqa: S101  the callers looked
-        event = machine.outcome(self._state, letter.result, letter.txid, received.obj, letter.reason)
-        self._record(event)
-        self._channel.acknowledge(received)
-        seen = await in_thread(self._seen, event.txid) if event.txid else "no-node"
-        self._watch.status(status.OutcomeSeen(event.result, event.txid, event.reason, seen, lie=event.lie))
-        if event.lie:
+        Raises:
+            PeerError: The coordinator lied about it.
+            ThresholdError: The ceremony failed elsewhere.
+            TransportError: The coordinator gave up.
+        """
+        outcome = state.outcome
+        if outcome is None:
+            return
+        if outcome.lie:
             raise PeerError(
                 "the coordinator's final transaction is not the one that was approved here",
                 hint="what you signed is what you approved; speak with the coordinator",
             )
-        kept = "what you signed stays signed" if self._state.signed is not None else None
-        if event.result == "failed":
+        kept = "what you signed stays signed" if state.signed is not None else None
+        if outcome.result == "failed":
             raise ThresholdError("the ceremony failed on the coordinator's side", hint=kept)
-        if event.result == "cancelled":
-            raise TransportError("the coordinator stopped the ceremony", hint=kept)
-
-    def _seen(self, txid: str) -> str:
-        """What our own node says of a transaction: `mempool`, `block`, `unknown`, or `no-node`."""
-        if self._node is None:
-            return "no-node"
-        try:
-            depth = self._node.confirmations(txid)
-        except NodeError:
-            return "unknown"
-        return "unknown" if depth is None else "block" if depth else "mempool"
+        if outcome.result == "cancelled":
+            raise TransportError("the coordinator cancelled the ceremony", hint=kept)
 
 
-def _rejected(reason: str) -> DeclinedError:
-    """Somebody said no."""
-    return DeclinedError(f"declined: {reason}" if reason else "declined", reason=reason, by="person")
+def goodbye_of(error: BaseException) -> str:
+    """What the coordinator is told of an early end: nothing of this machine."""
+    if isinstance(error, RefusedError):
+        return "it was not signed here"
+    if not isinstance(error, WormsigError):
+        return "the cosigner stopped, or ran out of time"
+    if isinstance(error, PeerError):
+        return "your side sent something that is not right"
+    return "it could not go on here"
 
 
 def _parsed(raw: bytes) -> Psbt:

@@ -53,6 +53,10 @@ class Home:
         """The ceremonies' journal, an SQLite file. Raises StorageError when its folder cannot be made."""
         return self._folder("journal") / "ceremonies.sqlite3"
 
+    def links(self) -> Path:
+        """The secrets by which ceremonies are resumed, a file each. Raises StorageError when it cannot be made."""
+        return self._folder("journal", "links")
+
     def log_file(self) -> Path:
         """The log of bugs. Raises StorageError when its folder cannot be made."""
         return self._folder("log") / "wormsig.log"

@@ -30,11 +30,13 @@ class Verdict:
         sign: Sign it.
         reason: Words for the coordinator when not.
         by: Who decided.
+        later: Neither: it is kept, and decided another time.
     """
 
     sign: bool
     reason: str = ""
     by: Literal["person", "unattended", "policy"] = "person"
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class ReceivePlan:
         network: The only network to accept, when it is known beforehand.
         save: Keeps the signed PSBT in a file, before it is sent.
         policy: What may be signed; with `-y` also which warnings do not stop it.
+        later: Only receive and review; sign another time.
     """
 
     review: Callable[[Psbt, str | None], Reviewed]
@@ -89,6 +92,7 @@ class ReceivePlan:
     network: str | None = None
     save: Callable[[Psbt], None] | None = None
     policy: Policy | None = None
+    later: bool = False
 
 
 class DeclinedError(RefusedError):

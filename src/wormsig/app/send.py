@@ -10,21 +10,27 @@ from typing import TYPE_CHECKING
 
 from twisted.internet import defer
 
-from wormsig.app.conversation import Conversation, Table
+from wormsig.app.conversation import Conversation
 from wormsig.app.session import COORDINATOR, Session, now
+from wormsig.app.table import Table
 from wormsig.app.threads import in_thread, the_reactor
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import status
 from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState, Phase
 from wormsig.ceremony.coordinator_state import Stage
 from wormsig.errors import NodeError, PeerError, ThresholdError, TransportError, UsageError, WormsigError
+from wormsig.journal.secrets import ResumeSecrets
 from wormsig.journal.store import CeremonyRow
 from wormsig.psbt import codec
 from wormsig.psbt.limits import MAX_TEXT
 
 if TYPE_CHECKING:
-    from wormsig.app.send_plan import SendPlan, Watcher
+    from collections.abc import Iterable
+
+    from wormsig.app.home import Home
+    from wormsig.app.send_plan import Opening, SendPlan, Watcher
     from wormsig.bitcoin.tx import Transaction
+    from wormsig.ceremony.messages import Result
     from wormsig.journal.store import Journal
     from wormsig.node.client import Node
     from wormsig.transport.connector import Connector
@@ -38,45 +44,50 @@ _STAGES = {
 }
 """Where a cosigner stands, for a person; the other stages are words already."""
 
+_RESULTS: dict[Phase, Result] = {Phase.BROADCAST: "broadcast", Phase.CANCELLED: "cancelled"}
 
-def begin(plan: SendPlan, journal: Journal) -> Session[CoordinatorState, CoordinatorEvent]:
+
+def begin(opening: Opening, journal: Journal) -> Session[CoordinatorState, CoordinatorEvent]:
     """Write the ceremony's first events: the proposal, and what our own signer signed.
 
     Raises:
         StorageError: The journal cannot be written.
         PsbtError: Our own signer returned something bad.
     """
-    network = plan.report.network.value if plan.report.network else "unknown"
-    name = plan.wallet.name if plan.wallet else None
+    wallet = opening.wallet
     first = machine.Proposed(
-        ceremony=plan.ceremony,
-        network=network,
-        wallet=plan.wallet.id if plan.wallet else None,
-        wallet_name=name,
-        psbt=codec.serialize(plan.psbt),
-        threshold=plan.threshold,
-        cosigners=plan.cosigners,
-        allowed_sighash=tuple(sorted(plan.allowed_sighash)),
-        wait_all=plan.wait_all,
+        ceremony=opening.ceremony,
+        network=opening.network,
+        wallet=wallet.id if wallet else None,
+        wallet_name=wallet.name if wallet else None,
+        psbt=codec.serialize(opening.psbt),
+        threshold=opening.threshold,
+        cosigners=opening.cosigners,
+        allowed_sighash=tuple(sorted(opening.allowed_sighash)),
+        wait_all=opening.wait_all,
         at=now(),
-        total=len(plan.wallet.keys) if plan.wallet else 0,
-        broadcast=plan.broadcast,
+        total=len(wallet.keys) if wallet else 0,
+        broadcast=opening.broadcast,
+        chain=opening.chain,
+        tell_reasons=opening.tell_reasons,
+        sats=opening.sats,
     )
-    title = f"send to {', '.join(plan.cosigners)}"
-    row = CeremonyRow(plan.ceremony, "coordinator", now(), None, network, name, title)
-    signed = None if plan.signed is None else codec.serialize(plan.signed)
+    title = f"send to {', '.join(opening.cosigners)}"
+    row = CeremonyRow(opening.ceremony, "coordinator", now(), None, opening.network, first.wallet_name, title)
+    signed = None if opening.signed is None else codec.serialize(opening.signed)
     return Session.begin(journal, row, COORDINATOR, *machine.begin(first, signed))
 
 
 class Coordinator:
-    """Runs one ceremony to its end.
+    """Runs one ceremony to its end, from wherever it stands.
 
     Args:
-        plan: What is sent to whom.
-        session: The ceremony as `begin` started it.
+        plan: How it is run.
+        session: The ceremony, as `begin` started it or as the journal has it.
         connector: Makes channels.
         node: Our node; None when there is none, and then the transaction is kept.
         watcher: Who watches and answers questions.
+        home: Where the secrets are by which cosigners are found again.
     """
 
     def __init__(
@@ -84,14 +95,24 @@ class Coordinator:
         plan: SendPlan,
         session: Session[CoordinatorState, CoordinatorEvent],
         connector: Connector,
+        *,
         node: Node | None,
         watcher: Watcher,
+        home: Home,
     ) -> None:
         self._plan = plan
-        self._table = Table(plan, session, watcher)
         self._connector = connector
         self._node = node
         self._expired = False
+        self._talks: dict[str, defer.Deferred[None]] = {}
+        folder = home.links()
+
+        def links(name: str) -> ResumeSecrets:
+            secrets = ResumeSecrets(folder, session.state.start.ceremony, f"to {name}")
+            secrets.trust(session.state.cosigners[name].links)
+            return secrets
+
+        self._table = Table(plan, session, watcher, links)
 
     @property
     def state(self) -> CoordinatorState:
@@ -107,7 +128,7 @@ class Coordinator:
         """Collect, finalize, broadcast, tell everybody.
 
         Returns:
-            The last state, with the transaction.
+            The last state, with the transaction unless it was cancelled.
 
         Raises:
             ThresholdError: Too few signatures, and nobody left to bring them.
@@ -116,40 +137,71 @@ class Coordinator:
             NodeError: The node refused.
         """
         self._announce()
-        talks = self._start_talks()
         try:
-            await self._collected()
-            self._finalize()
+            if self.state.phase is Phase.COLLECTING:
+                await self._collected()
+                self._finalize()
             await self._settle()
-            broadcast = self.state.phase is Phase.BROADCAST
-            self._table.end("broadcast" if broadcast else "final", self.state.result_note)
+            self._table.end(_RESULTS.get(self.state.phase, "final"), self.state.result_note)
+            self._call_back()
         except WormsigError as error:
-            self._table.end("failed", _for_cosigners(error))
+            self._table.end("failed", self._for_cosigners(error))
+            raise
+        except BaseException:  # interrupted: everybody hears that it can go on, and nothing is over
+            self._let_go(self._talks)
             raise
         finally:
-            self._table.end("cancelled", "the coordinator stopped")  # no effect when there is an outcome already
-            for name, talk in talks.items():
-                if name not in self._table.in_touch:
-                    talk.cancel()
-            # Talks keep their failures in the table. Who interrupts this wait, cuts the goodbyes short.
-            await defer.DeferredList(list(talks.values()), consumeErrors=True)
+            await self._goodbyes()
         return self.state
 
     def _announce(self) -> None:
         have, need = machine.held(self.state), self.state.start.threshold
-        if self._plan.signed is not None:
+        if self._plan.signer:
             self._table.watch.status(status.SignedHere(self._plan.signer, have, need))
-        started = status.Started(self._plan.ceremony, "coordinator", need, have, self._plan.cosigners)
-        self._table.watch.status(started)
+        start = self.state.start
+        self._table.watch.status(status.Started(start.ceremony, "coordinator", need, have, start.cosigners))
 
-    def _start_talks(self) -> dict[str, defer.Deferred[None]]:
-        if not machine.shortfall(self.state) and not self._plan.wait_all:
-            return {}
-        codes = dict(zip(self._plan.cosigners, self._plan.codes, strict=False))
-        return {
-            name: defer.ensureDeferred(Conversation(self._table, self._connector, name, codes.get(name)).run())
-            for name in self._plan.cosigners
-        }
+    def _start_talks(self) -> None:
+        """Begin to talk with whoever is to be talked with now; in a chain that is one after another."""
+        for effect in machine.pending(self.state):
+            if isinstance(effect, machine.Converse) and effect.cosigner not in self._talks:
+                if self.state.start.chain:
+                    self._table.commit(machine.TurnCame(effect.cosigner))
+                self._start_talk(effect.cosigner)
+
+    def _start_talk(self, name: str) -> None:
+        self._talks[name] = defer.ensureDeferred(Conversation(self._table, self._connector, name).run())
+
+    def _call_back(self) -> None:
+        """When an earlier process has ended before everybody was told: wait for those who can come back."""
+        if not self._plan.linger:
+            return
+        for effect in machine.pending(self.state):
+            if not isinstance(effect, machine.TellOutcome) or effect.cosigner in self._talks:
+                continue
+            if self._table.links(effect.cosigner).known():
+                self._table.watch.status(status.StillToTell(effect.cosigner, effect.result))
+                self._start_talk(effect.cosigner)
+
+    async def _goodbyes(self) -> None:
+        """Let everybody who is connected hear the outcome; who is not, gets `linger` seconds to come back."""
+        absent = [name for name in self._talks if name not in self._table.in_touch]
+        timer = None
+        if self._plan.linger and self._table.ending is not None:
+            timer = the_reactor().callLater(self._plan.linger, self._let_go, absent)
+        else:
+            self._let_go(absent)
+        try:
+            # Talks keep their failures in the table. Who interrupts this wait, cuts the goodbyes short.
+            await defer.DeferredList(list(self._talks.values()), consumeErrors=True)
+        finally:
+            if timer is not None and timer.active():
+                timer.cancel()
+
+    def _let_go(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._table.in_touch or self._table.ending is None:
+                self._talks[name].cancel()
 
     # -- the threshold ---------------------------------------------------------------------------------------------
 
@@ -160,6 +212,7 @@ class Coordinator:
             timer = the_reactor().callLater(self._plan.timeout, self._expire)
         try:
             while machine.FinalizeTransaction() not in machine.pending(self.state):
+                self._start_talks()
                 self._raise_ours()
                 if not self._expired and not self._nobody_left():
                     await self._table.changed.wait()
@@ -201,7 +254,7 @@ class Coordinator:
         why = "time is up" if self._expired else "nobody is left who could sign"
         return ThresholdError(
             f"{machine.held(state)} of {state.start.threshold} signatures, and {why}: {', '.join(said)}",
-            hint="nothing is lost: what was signed so far can be sent again, to whoever is missing",
+            hint="nothing is lost: `wormsig resume` goes on with what was signed so far",
         )
 
     # -- the transaction -------------------------------------------------------------------------------------------
@@ -214,38 +267,59 @@ class Coordinator:
         )
 
     async def _settle(self) -> None:
-        """Broadcast, or keep the transaction."""
-        final, watch = self._transaction, self._table.watch
-        if self._node is None or not self._plan.broadcast:
-            why = "there is no node" if self._node is None else "it is not to be broadcast yet"
-            self._table.record(machine.BroadcastDeclined(why))
+        """Broadcast, or keep the transaction; what is settled already stays so."""
+        node = self._node
+        if self.state.phase not in (Phase.FINALIZED, Phase.KEPT, Phase.AGREED):
             return
-        raw = final.serialize()
-        acceptance = await in_thread(self._node.test_accept, raw)
-        if not acceptance.allowed:
-            self._table.record(machine.NodeRefused((acceptance.reason or "")[:MAX_TEXT]))
-            raise NodeError(
-                f"the node does not accept the transaction: {acceptance.reason}",
-                hint=acceptance.hint or "the signatures are good and kept; `wormsig broadcast` tries again",
+        if self.state.phase is not Phase.AGREED and (node is None or not self._plan.broadcast):
+            self._keep("there is no node" if node is None else "it is not to be broadcast yet")
+            return
+        if node is None:
+            raise UsageError(
+                "the transaction was about to be broadcast, and there is no node now",
+                hint="use --rpc-url, --rpc-cookie",
             )
-        watch.status(status.NodeAccepts(final.vsize))
-        if not await watch.ask_broadcast(final.txid):
-            self._table.record(machine.BroadcastDeclined("the coordinator keeps it for now"))
+        if self.state.phase is not Phase.AGREED and not await self._agreed(node):
             return
-        self._table.record(machine.BroadcastAgreed())
         try:
-            txid = await in_thread(self._node.send, raw)
+            txid = await in_thread(node.send, self._transaction.serialize())
         except NodeError as error:
             self._table.record(machine.NodeRefused(error.message[:MAX_TEXT]))
             raise
         self._table.record(machine.BroadcastDone(txid))
-        watch.status(status.Broadcast(txid))
+        self._table.watch.status(status.Broadcast(txid))
 
+    def _keep(self, why: str) -> None:
+        if self.state.phase is not Phase.KEPT:
+            self._table.record(machine.BroadcastDeclined(why))
 
-def _for_cosigners(error: WormsigError) -> str:
-    """What cosigners are told of a failure: nothing of this machine, and nothing of each other."""
-    if isinstance(error, NodeError):
-        return "the coordinator's node did not take the transaction"
-    if isinstance(error, ThresholdError | PeerError | TransportError):
-        return "not enough signatures came together"
-    return "something failed on the coordinator's side"
+    async def _agreed(self, node: Node) -> bool:
+        """Whether the node would take it, and a person wants it to."""
+        final, watch = self._transaction, self._table.watch
+        acceptance = await in_thread(node.test_accept, final.serialize())
+        if not acceptance.allowed:
+            if self.state.phase is Phase.FINALIZED:
+                self._table.record(machine.NodeRefused((acceptance.reason or "")[:MAX_TEXT]))
+            raise NodeError(
+                f"the node does not accept the transaction: {acceptance.reason}",
+                hint=acceptance.hint or "the signatures are good and kept; `wormsig resume` tries again",
+            )
+        watch.status(status.NodeAccepts(final.vsize))
+        if not await watch.ask_broadcast(final.txid):
+            self._keep("the coordinator keeps it for now")
+            return False
+        self._table.record(machine.BroadcastAgreed())
+        return True
+
+    def _for_cosigners(self, error: WormsigError) -> str:
+        """What cosigners are told of a failure: nothing of this machine, and of each other only what was agreed."""
+        if isinstance(error, NodeError):
+            return "the coordinator's node did not take the transaction"
+        if not isinstance(error, ThresholdError | PeerError | TransportError):
+            return "something failed on the coordinator's side"
+        reasons = [
+            f"{each.name} declined: {each.note}" if each.note else f"{each.name} declined"
+            for each in self.state.cosigners.values()
+            if each.stage is Stage.DECLINED and self.state.start.tell_reasons
+        ]
+        return "; ".join(["not enough signatures came together", *reasons])[:MAX_TEXT]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from wormsig.ceremony.status import Status
     from wormsig.psbt.model import Psbt
-    from wormsig.review.report import Report
     from wormsig.wallet.model import Wallet
 
 
@@ -33,37 +32,60 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SendPlan:
-    """What is to be sent to whom.
+class Opening:
+    """What a ceremony begins with. All of it goes into the journal, and none of it changes afterwards.
 
     Attributes:
         ceremony: 32 hex digits, random.
         psbt: Reviewed, with previous transactions.
-        report: Its review.
+        network: The network's name.
         wallet: The agreed wallet.
         threshold: Signatures needed.
         cosigners: Our names for them; a code each.
-        codes: Fixed codes for the first of them.
         signed: The PSBT as our own signer signed it.
-        signer: Our own signer's name.
         allowed_sighash: Types that are accepted.
         broadcast: Whether the transaction may be broadcast.
         wait_all: Wait for every cosigner.
-        timeout: Seconds for the whole, None without limit.
-        code_length: Words in a new code.
+        chain: One cosigner after another, each with the signatures of those before.
+        tell_reasons: Everybody is told why others declined.
+        sats: What leaves the wallet, when that is known.
     """
 
     ceremony: str
     psbt: Psbt
-    report: Report
+    network: str
     wallet: Wallet | None
     threshold: int
     cosigners: tuple[str, ...]
-    codes: tuple[str, ...] = ()
     signed: Psbt | None = None
-    signer: str = ""
     allowed_sighash: frozenset[int] = frozenset({SIGHASH_ALL})
     broadcast: bool = True
     wait_all: bool = False
+    chain: bool = False
+    tell_reasons: bool = False
+    sats: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendPlan:
+    """How a ceremony is run by this process; another one may go on with it in another way.
+
+    Attributes:
+        label: A public key in hex -> our name for it.
+        codes: Codes that were agreed before, by cosigner.
+        new_codes: Who gets a new code, although both sides could find each other without one.
+        signer: Our own signer's name, when it has just signed.
+        broadcast: Whether the transaction may be broadcast.
+        timeout: Seconds for the whole, None without limit.
+        code_length: Words in a new code.
+        linger: Seconds that are given, when all is over, to cosigners who are not connected and have to be told.
+    """
+
+    label: Callable[[str], str]
+    codes: Mapping[str, str] = field(default_factory=dict)
+    new_codes: frozenset[str] = frozenset()
+    signer: str = ""
+    broadcast: bool = True
     timeout: float | None = None
     code_length: int = 3
+    linger: float = 0.0

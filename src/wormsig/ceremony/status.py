@@ -160,6 +160,14 @@ class OutcomeDelivered:
 
 
 @dataclass(frozen=True, slots=True)
+class StillToTell:
+    """A cosigner who does not know the outcome yet is waited for."""
+
+    cosigner: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """A cosigner's side: the code worked."""
 
@@ -223,8 +231,30 @@ class OutcomeSeen:
     lie: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CoordinatorGone:
+    """A cosigner's side: the connection ended before the outcome; it can be taken up again."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoining:
+    """A cosigner's side: waiting for the coordinator, without a code."""
+
+    ceremony: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoined:
+    """A cosigner's side: the coordinator is back."""
+
+    ceremony: str
+
+
 Status = (
     Started | SignedHere | CodeReady | PeerConnected | PsbtDelivered | PeerProgress | SignaturesTaken | AnswerRefused
     | PeerDeclined | CodeFailed | PeerLost | ConnectionNotice | ThresholdReached | NodeAccepts | Broadcast
-    | OutcomeDelivered | Joined | PsbtReceived | SignedBefore | AnswerSent | DeclineSent | AnswerJudged | OutcomeSeen
+    | OutcomeDelivered | StillToTell | Joined | PsbtReceived | SignedBefore | AnswerSent | DeclineSent | AnswerJudged
+    | OutcomeSeen | CoordinatorGone | Rejoining | Rejoined
 )  # fmt: skip

@@ -48,11 +48,12 @@ _OfConnection: TypeAlias = (
 )  # fmt: skip
 _OfOurs: TypeAlias = (
     told.Joined | told.PsbtReceived | told.SignedBefore | told.AnswerSent | told.DeclineSent | told.AnswerJudged
-    | told.OutcomeSeen
+    | told.OutcomeSeen | told.CoordinatorGone | told.Rejoining | told.Rejoined
 )  # fmt: skip
 _OfCeremony: TypeAlias = (
     told.Started | told.SignedHere | told.SignaturesTaken | told.AnswerRefused
     | told.PeerDeclined | told.ThresholdReached | told.NodeAccepts | told.Broadcast | told.OutcomeDelivered
+    | told.StillToTell
 )  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def _about_connection(status: _OfConnection) -> str:
             assert_never(status)
 
 
-def _about_ceremony(status: _OfCeremony) -> str:  # noqa: PLR0911  one line per status
+def _about_ceremony(status: _OfCeremony) -> str:  # noqa: C901, PLR0911  one line per status
     match status:
         case told.Started(ceremony=ceremony, threshold=need, have=have):
             return f"Ceremony {sanitize(ceremony[:6])}: {have} of {need} signatures."
@@ -147,6 +148,8 @@ def _about_ceremony(status: _OfCeremony) -> str:  # noqa: PLR0911  one line per 
             return "Broadcast; the node has it."
         case told.OutcomeDelivered(cosigner=who, result=result):
             return _of(who, f"was told: {sanitize(result, 40)}")
+        case told.StillToTell(cosigner=who):
+            return _of(who, "does not know the outcome yet; waiting a moment for them to come back")
         case _:
             assert_never(status)
 
@@ -163,7 +166,7 @@ def _taken(status: told.SignaturesTaken) -> str:
     return "\n".join(lines)
 
 
-def _about_us(status: _OfOurs) -> str:  # noqa: PLR0911  one line per status
+def _about_us(status: _OfOurs) -> str:  # noqa: C901, PLR0911  one line per status
     match status:
         case told.Joined(verifier=words):
             return f"connected · verifier: {sanitize(words)} (compare when asked to)"
@@ -181,6 +184,15 @@ def _about_us(status: _OfOurs) -> str:  # noqa: PLR0911  one line per status
             return "\n".join([*lines, *(f"  {_said(problem)}" for problem in problems)])
         case told.OutcomeSeen():
             return _outcome(status)
+        case told.CoordinatorGone(why=why):
+            return f"The coordinator is gone: {sanitize(why, _WORDS)}. Nothing is lost: what is signed here is kept."
+        case told.Rejoining(ceremony=ceremony):
+            return (
+                "Waiting for the coordinator to come back. Ctrl-C is safe:"
+                f" `wormsig resume {sanitize(ceremony[:6])}` goes on."
+            )
+        case told.Rejoined():
+            return "The coordinator is back."
         case _:
             assert_never(status)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,25 +9,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wormsig.app.context import sighash_types
-from wormsig.app.files import check_output, write_result
+from wormsig.app.files import check_output
 from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.nodes import agree, open_node
 from wormsig.app.plan import cosigner_names, duration, threshold
-from wormsig.app.send_plan import SendPlan
+from wormsig.app.send_plan import Opening, SendPlan
 from wormsig.app.signing import OpenedSigner, ReviewedPsbt, open_signer, review_psbt, sign_reviewed
 from wormsig.cli import options
 from wormsig.cli.passphrase import passphrases
 from wormsig.cli.reviews import show_report
+from wormsig.cli.running import Running
 from wormsig.errors import RefusedError, UsageError
-from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wormsig.app.session import Session
     from wormsig.app.settings import (
         PassphraseOptions,
         RelayOptions,
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
         RpcOptions,
         WalletOptions,
     )
-    from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
     from wormsig.cli.console import Console
     from wormsig.node.client import Node
     from wormsig.psbt.model import Psbt
@@ -53,6 +50,8 @@ class _Whom:
     signer: str | None
     broadcast: bool | None
     wait_all: bool
+    chain: bool
+    tell_reasons: bool
     timeout: float | None
     qr: bool
 
@@ -65,6 +64,8 @@ class _Whom:
 @click.option("--signer", metavar="SPEC", help="Sign our own share first: key:FILE or core:WALLET.")
 @click.option("--broadcast/--no-broadcast", default=None, help="Broadcast at the end. Default: ask, with a node.")
 @click.option("--wait-all", is_flag=True, help="Wait for every cosigner, also beyond the threshold.")
+@click.option("--chain", is_flag=True, help="One cosigner after another, each with the signatures of those before.")
+@click.option("--tell-reasons", is_flag=True, help="If it fails, tell everybody why others declined.")
 @click.option("--timeout", metavar="DURATION", help="Give up after: 90s, 10m, 2h, 3d.")
 @click.option("--qr/--no-qr", default=False, envvar="WORMHOLE_QR", help="Show each code as a QR code too.")
 @options.output_options
@@ -120,15 +121,23 @@ def command(
     )
     show_report(console, reviewed.report)
     signed = _own_share(reviewed, wallet, signer, console)
-    plan = _plan(
+    opening = _opening(
         order,
         reviewed=reviewed,
         wallet=wallet,
         own=(signer, signed),
-        relay=relay,
         allowed=sighash_types(review_options.allow_sighash),
     )
-    _run(plan, home=home, node=node, relay=relay, order=order, output=output, console=console)
+    plan = SendPlan(
+        label=reviewed.report.label,
+        codes=dict(zip(opening.cosigners, order.codes, strict=False)),
+        signer=signer.label if signer else "",
+        broadcast=opening.broadcast,
+        timeout=order.timeout,
+        code_length=relay.code_length,
+    )
+    running = Running(home=home, node=node, relay=relay, output=output, console=console)
+    running.begin(opening, plan, qr=order.qr, always_broadcast=bool(order.broadcast))
 
 
 def _check_person(order: _Whom, node: Node | None, console: Console) -> None:
@@ -182,97 +191,32 @@ def _own_share(
     return sign_reviewed(reviewed, wallet, ready, "unattended" if console.yes else "person")
 
 
-def _plan(
+def _opening(
     order: _Whom,
     *,
     reviewed: ReviewedPsbt,
     wallet: Wallet | None,
     own: tuple[OpenedSigner | None, Psbt | None],
-    relay: RelayOptions,
     allowed: frozenset[int],
-) -> SendPlan:
+) -> Opening:
     signer, signed = own
+    report = reviewed.report
     held = signer.for_wallet(wallet).fingerprints if signer and wallet else None
     names = cosigner_names(wallet, order.to, order.cosigners, held)
     if len(order.codes) > len(names):
         raise UsageError(f"{len(order.codes)} codes for {len(names)} cosigners")
-    return SendPlan(
+    return Opening(
         ceremony=secrets.token_hex(16),
         psbt=reviewed.psbt,
-        report=reviewed.report,
+        network=report.network.value if report.network else "unknown",
         wallet=wallet,
-        threshold=threshold(wallet, reviewed.report),
+        threshold=threshold(wallet, report),
         cosigners=names,
-        codes=order.codes,
         signed=signed,
-        signer=signer.label if signer else "",
         allowed_sighash=allowed,
         broadcast=order.broadcast is not False,
         wait_all=order.wait_all,
-        timeout=order.timeout,
-        code_length=relay.code_length,
+        chain=order.chain,
+        tell_reasons=order.tell_reasons,
+        sats=report.net_outflow_sats,
     )
-
-
-def _run(
-    plan: SendPlan,
-    *,
-    home: Home,
-    node: Node | None,
-    relay: RelayOptions,
-    order: _Whom,
-    output: tuple[Path | None, bool],
-    console: Console,
-) -> None:
-    # Twisted and the wormhole library take half a second to load: not before the review was shown.
-    from wormsig.app.connect import connector_for  # noqa: PLC0415
-    from wormsig.app.send import Coordinator, begin  # noqa: PLC0415
-    from wormsig.cli.reactor import run_on_reactor  # noqa: PLC0415
-    from wormsig.cli.watchers import SendWatcher  # noqa: PLC0415
-    from wormsig.journal.store import Journal  # noqa: PLC0415
-
-    started: list[Session[CoordinatorState, CoordinatorEvent]] = []
-    with Journal(home.journal()) as journal:
-
-        async def ceremony(reactor: Any) -> None:  # noqa: ANN401  Twisted's reactor has no one type
-            connector = await connector_for(reactor, relay, "coordinator")
-            started.append(begin(plan, journal))
-            watcher = SendWatcher(console, qr=order.qr, always_broadcast=bool(order.broadcast))
-            await Coordinator(plan, started[0], connector, node, watcher).run()
-
-        done = False
-        try:
-            run_on_reactor(ceremony)
-            done = True
-        finally:  # whatever happened, Ctrl-C too: nothing that was signed is lost
-            if started:
-                _deliver(started[0].state, output, console, failed=not done)
-
-
-def _deliver(state: CoordinatorState, output: tuple[Path | None, bool], console: Console, *, failed: bool) -> None:
-    """Print the result, then write it: what was signed is told before anything else can go wrong."""
-    path, force = output
-    combined = codec.serialize(state.copy)
-    final = state.transaction
-    broadcast = state.phase == "broadcast"
-    if console.as_json:
-        console.emit(
-            {
-                "event": "failed" if failed else "done",
-                "ceremony": state.start.ceremony,
-                "broadcast": broadcast,
-                "txid": final.txid if final else None,
-                "transaction": final.serialize().hex() if final else None,
-                "psbt": base64.b64encode(combined).decode(),
-            }
-        )
-    elif final is not None and broadcast:
-        console.result(final.txid)
-    elif final is not None:
-        console.say("Not broadcast. The whole transaction, which `wormsig broadcast` takes:")
-        console.result(final.serialize().hex())
-    elif path is None and not (failed and combined == state.start.psbt):
-        console.say("What was signed so far, which `wormsig send` takes to go on:")
-        console.result(base64.b64encode(combined).decode())
-    if path is not None:
-        write_result(path, combined, force=force)

@@ -1,0 +1,120 @@
+"""Runs a coordinator's ceremony on the reactor and delivers its result; shared by `send` and `resume`."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from wormsig.app.files import write_result
+from wormsig.psbt import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wormsig.app.home import Home
+    from wormsig.app.send_plan import Opening, SendPlan
+    from wormsig.app.session import Session
+    from wormsig.app.settings import RelayOptions
+    from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
+    from wormsig.cli.console import Console
+    from wormsig.node.client import Node
+
+# Twisted and the wormhole library take half a second to load: they are imported where they are used, after the review
+# was shown.
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where a ceremony runs, and where its result goes.
+
+    Attributes:
+        home: Our folder.
+        node: Our node.
+        relay: How to reach the relay.
+        output: `-o` and `--force`.
+        console: The terminal, or a script.
+    """
+
+    home: Home
+    node: Node | None
+    relay: RelayOptions
+    output: tuple[Path | None, bool]
+    console: Console
+
+    def begin(self, opening: Opening, plan: SendPlan, *, qr: bool, always_broadcast: bool) -> None:
+        """Begin a ceremony, and run it to its end."""
+        from wormsig.app.send import begin  # noqa: PLC0415  see above
+        from wormsig.journal.store import Journal  # noqa: PLC0415  same
+
+        with Journal(self.home.journal()) as journal:
+            self._run(lambda: begin(opening, journal), plan, qr=qr, always_broadcast=always_broadcast)
+
+    def go_on(
+        self,
+        session: Session[CoordinatorState, CoordinatorEvent],
+        plan: SendPlan,
+        *,
+        qr: bool,
+        always_broadcast: bool,
+    ) -> None:
+        """Run a ceremony of the journal to its end."""
+        self._run(lambda: session, plan, qr=qr, always_broadcast=always_broadcast)
+
+    def _run(
+        self,
+        start: Callable[[], Session[CoordinatorState, CoordinatorEvent]],
+        plan: SendPlan,
+        *,
+        qr: bool,
+        always_broadcast: bool,
+    ) -> None:
+        from wormsig.app.connect import connector_for  # noqa: PLC0415  see above
+        from wormsig.app.send import Coordinator  # noqa: PLC0415  same
+        from wormsig.cli.reactor import run_on_reactor  # noqa: PLC0415  same
+        from wormsig.cli.watchers import SendWatcher  # noqa: PLC0415  same
+
+        started: list[Session[CoordinatorState, CoordinatorEvent]] = []
+
+        async def ceremony(reactor: Any) -> None:  # noqa: ANN401  Twisted's reactor has no one type
+            connector = await connector_for(reactor, self.relay, "coordinator")
+            started.append(start())
+            watcher = SendWatcher(self.console, qr=qr, always_broadcast=always_broadcast)
+            await Coordinator(plan, started[0], connector, node=self.node, watcher=watcher, home=self.home).run()
+
+        done = False
+        try:
+            run_on_reactor(ceremony)
+            done = True
+        finally:  # whatever happened, Ctrl-C too: nothing that was signed is lost
+            if started:
+                self._deliver(started[0].state, failed=not done)
+
+    def _deliver(self, state: CoordinatorState, *, failed: bool) -> None:
+        """Print the result, then write it: what was signed is told before anything else can go wrong."""
+        console, (path, force) = self.console, self.output
+        combined = codec.serialize(state.copy)
+        final = state.transaction
+        broadcast = state.phase == "broadcast"
+        if console.as_json:
+            console.emit(
+                {
+                    "event": "failed" if failed else "done",
+                    "ceremony": state.start.ceremony,
+                    "broadcast": broadcast,
+                    "txid": final.txid if final else None,
+                    "transaction": final.serialize().hex() if final else None,
+                    "psbt": base64.b64encode(combined).decode(),
+                }
+            )
+        elif final is not None and broadcast:
+            console.result(final.txid)
+        elif final is not None:
+            console.say("Not broadcast. The whole transaction, which `wormsig broadcast` takes:")
+            console.result(final.serialize().hex())
+        elif path is None and not (failed and combined == state.start.psbt):
+            console.say("What was signed so far, which `wormsig send` takes to go on:")
+            console.result(base64.b64encode(combined).decode())
+        if path is not None:
+            write_result(path, combined, force=force)
