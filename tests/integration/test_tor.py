@@ -22,8 +22,8 @@ class Onion:
         self._port = port
         self.asked: list[tuple[str, int, bool]] = []
 
-    def stream_via(self, host: str, port: int, tls: bool = False) -> Any:
-        self.asked.append((host, port, tls))
+    def stream_via(self, host: str, port: int, tls: Any = False) -> Any:
+        self.asked.append((host, port, bool(tls)))
         return HostnameEndpoint(reactor, "127.0.0.1", self._port)
 
 

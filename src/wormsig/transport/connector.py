@@ -5,6 +5,7 @@ What to do when it fails (a new code, give up) is decided by `app`.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import DeferredSemaphore
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wormsig.transport.hello import Role
+    from wormsig.transport.trust import Trust
 
 __all__ = ["Connector", "Pending"]
 
@@ -39,6 +41,7 @@ class Connector:
         verify: This side's person wants to compare the verifier words.
         limits: All time limits.
         tor: What `wormhole.tor_manager.get_tor` returns, or None for direct connections.
+        trust: Whose certificates are believed; None: the system's.
 
     Raises:
         UsageError: `relay_url` is not a relay's address.
@@ -53,6 +56,7 @@ class Connector:
         verify: bool = False,
         limits: Limits | None = None,
         tor: Any = None,  # noqa: ANN401  the library's objects have no annotations
+        trust: Trust | None = None,
     ) -> None:
         self.reactor = reactor
         self.relay_url = check_relay_url(relay_url)
@@ -60,14 +64,15 @@ class Connector:
         self.verify = verify
         self.limits = limits or Limits()
         self.tor = tor
+        self.trust = trust
         self._slots = DeferredSemaphore(AT_ONCE)
 
     def verifying(self) -> Connector:
         """The same, for codes whose persons have to compare the verifier. Shares the limit of connections at once."""
         if self.verify:
             return self
-        other = Connector(self.reactor, self.relay_url, role=self.role, verify=True, limits=self.limits, tor=self.tor)
-        other._slots = self._slots
+        other = copy(self)
+        other.verify = True
         return other
 
     async def allocate(self, code_length: int = 3) -> Pending:

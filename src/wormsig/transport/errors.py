@@ -21,6 +21,10 @@ class RelayRefusedError(TransportError):
     """The relay answered and said no, or answered with something that is not its protocol."""
 
 
+class RelayCertificateError(RelayRefusedError):
+    """What claims to be the relay could not prove it, or does not speak TLS."""
+
+
 class TorError(TransportError):
     """Tor was asked for and is not there."""
 

@@ -16,7 +16,7 @@ from autobahn.exception import Disconnected
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from wormhole import create
@@ -43,9 +43,12 @@ from wormsig.transport.errors import (
     TamperedError,
     WrongCodeError,
 )
+from wormsig.transport.trust import Trust
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
+
+    from wormsig.transport.trust import Check
 
 PUBLIC_RELAY = "ws://relay.magic-wormhole.io:4000/v1"
 APPID = "wormsig/1"
@@ -120,7 +123,7 @@ class Client(WSClient):  # type: ignore[misc]  # the library has no annotations
         """The relay sent something."""
         route: Route = self.factory.route
         if isBinary:
-            self.sendClose(1003)
+            self.dropConnection(abort=True)
             return
         route.saw(payload)
         try:
@@ -128,6 +131,11 @@ class Client(WSClient):  # type: ignore[misc]  # the library has no annotations
         except Exception as error:  # noqa: BLE001  whatever the library does not expect
             log.debug("unexpected message from the relay: {error!r}", error=error)
             route.choked(payload, error)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  Twisted's name
+        """The same, with the reason that autobahn keeps to itself."""
+        self.factory.route.broken(reason.value)
+        super().connectionLost(reason)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803  autobahn's
         """The connection is gone."""
@@ -166,12 +174,21 @@ class Route:
         reactor: The reactor.
         observer: Who wants to know.
         tor: An object with `stream_via(host, port, tls)`, as `wormhole.tor_manager.get_tor` makes it; None: directly.
+        trust: Whose certificates are believed.
     """
 
-    def __init__(self, reactor: Any, observer: RouteObserver, tor: Any = None) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        reactor: Any,  # noqa: ANN401  it has many interfaces and no one type
+        observer: RouteObserver,
+        tor: Any = None,  # noqa: ANN401  the library's objects have no annotations
+        trust: Trust | None = None,
+    ) -> None:
         self._reactor = reactor
         self.observer = observer
         self._tor = tor
+        self._trust = trust
+        self._check: Check | None = None
         self._client: Client | None = None
         self._sides: set[str] = set()
         self.given_up = False
@@ -179,10 +196,13 @@ class Route:
 
     def stream_via(self, host: str, port: int, tls: bool = False) -> _Endpoint:
         """The library asks for its connection to the relay."""
+        if tls:
+            self._check = (self._trust or Trust()).check(host)
         if self._tor is not None:
-            return _Endpoint(self._tor.stream_via(host, port, tls=tls), self)
+            return _Endpoint(self._tor.stream_via(host, port, tls=self._check or False), self)
         endpoint: Any = HostnameEndpoint(self._reactor, host, port)
-        return _Endpoint(wrapClientTLS(optionsForClientTLS(host), endpoint) if tls else endpoint, self)
+        creator: Any = self._check  # zope's interfaces mean nothing to the type checker
+        return _Endpoint(endpoint if creator is None else wrapClientTLS(creator, endpoint), self)
 
     def give_up(self) -> None:
         """Drop the connection at once, and never connect again."""
@@ -205,6 +225,12 @@ class Route:
         if self._client is client:
             self._client = None
             self.observer.relay_down()
+
+    def broken(self, error: BaseException) -> None:
+        """A connection ended; look for a relay that could not prove to be the one that was asked for."""
+        refused = self._check.explain(error) if self._check is not None and self._client is None else None
+        if refused is not None:
+            self.observer.relay_refused(refused)
 
     def saw(self, payload: bytes) -> None:
         """Look for errors of the relay; before pairing also who is in the mailbox, and whether it is still there."""
@@ -282,6 +308,7 @@ class Link:
         versions: The application version dict.
         appid: The application id; `wormsig/1` except for resumed channels.
         tor: See `Route`.
+        trust: See `Route`.
     """
 
     def __init__(
@@ -293,9 +320,10 @@ class Link:
         *,
         appid: str = APPID,
         tor: Any = None,  # noqa: ANN401  ITorManager
+        trust: Trust | None = None,
     ) -> None:
         self._reactor = reactor
-        self.route = Route(reactor, observer, tor)
+        self.route = Route(reactor, observer, tor, trust)
         self.wormhole = create(appid, relay_url, reactor, versions=versions, tor=self.route, timing=NoTiming())
         self._clean: bool | None = None
         self._waiting: list[Deferred[bool]] = []

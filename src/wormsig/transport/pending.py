@@ -83,6 +83,7 @@ class Pending:
             hello.app_versions(connector.role, verify=connector.verify),
             appid=terms.appid,
             tor=connector.tor,
+            trust=connector.trust,
         )
 
     async def connect(self, start: Callable[[Any], None], limit: float) -> None:
