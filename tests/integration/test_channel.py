@@ -322,3 +322,71 @@ async def test_a_person_who_never_compares_has_a_limit(relay) -> None:
     with pytest.raises(PeerGoneError, match="compare"):
         await alice.compare(same=True)
     await both(alice.close(), bob.close())
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_silence_is_doubted_once_and_again_after_a_sign_of_life(relay) -> None:
+    limits = Limits(heartbeat=0.8, close=0.5)
+    alice, bob = await pair(relay.url, limits=limits)
+    doubting = ensureDeferred(bob.doubtful())
+    await sleep(1.8)
+    assert not doubting.called, "signs of life come"
+    alice._beat.cancel()
+    await doubting.addTimeout(5, reactor)
+    assert bob.quiet_for >= 1.2
+    again = ensureDeferred(bob.doubtful())
+    await sleep(0.9)
+    assert not again.called, "this silence was told"
+    alice.greet()
+    await until(lambda: bob.quiet_for < 0.8)
+    await again.addTimeout(5, reactor)
+    cancelled = ensureDeferred(bob.doubtful())
+    cancelled.addErrback(lambda failure: failure.trap(CancelledError))
+    cancelled.cancel()
+    await handed_over(alice, bob, proposal(b"x"), b"x")
+    alice._heartbeat()
+    await both(alice.close(), bob.close())
+
+
+@pytest_twisted.ensureDeferred
+async def test_doubt_ends_with_the_channel(relay) -> None:
+    alice, bob = await pair(relay.url)
+    doubting = both(bob.doubtful())
+    await alice.close("done")
+    assert isinstance((await doubting)[0], PeerGoneError)
+    with pytest.raises(PeerGoneError):
+        await bob.doubtful()
+    await bob.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_greeting_is_heard_before_or_after_somebody_waits_for_it(relay) -> None:
+    alice, bob = await pair(relay.url, limits=Limits(close=0.5))
+    waiting = ensureDeferred(bob.greeted(5))
+    await sleep(0.1)
+    assert not waiting.called
+    alice.greet()
+    await waiting
+    await bob.greeted(5)
+    bob.greet()
+    await sleep(0.2)
+    await alice.greeted(5)
+    await both(alice.close(), bob.close())
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_greeting_ends_the_channel_and_so_does_a_goodbye(relay) -> None:
+    limits = Limits(close=0.5)
+    alice, bob = await pair(relay.url, limits=limits)
+    with pytest.raises(PeerGoneError, match="said nothing"):
+        await bob.greeted(0.2)
+    with pytest.raises(PeerGoneError):
+        await bob.receive()
+    await both(alice.close(), bob.close())
+    alice, bob = await pair(relay.url, limits=limits)
+    waiting = both(bob.greeted(5))
+    await alice.close("elsewhere")
+    (error,) = await waiting
+    assert isinstance(error, PeerGoneError)
+    assert error.left == "elsewhere"
+    await bob.close()

@@ -234,3 +234,18 @@ async def test_nothing_is_printed(relay, capfd) -> None:
     await both(alice.close(), bob.close())
     out, err = capfd.readouterr()
     assert out == err == ""
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_is_known_whether_anybody_used_a_code(relay) -> None:
+    waiting = await coordinator(relay.url).allocate()
+    assert not waiting.contact
+    pairing = ensureDeferred(both(waiting.paired()))
+    guess = await cosigner(relay.url).use_code(waiting.code.partition("-")[0] + "-wrong-words-here")
+    await both(guess.paired())
+    await pairing
+    assert waiting.contact
+    assert guess.contact
+    unused = await coordinator(relay.url, limits=Limits(pairing=0.2, close=1)).allocate()
+    await both(unused.paired())
+    assert not unused.contact

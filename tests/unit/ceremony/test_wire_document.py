@@ -70,6 +70,10 @@ def test_the_time_limits_are_the_codes() -> None:
         "farewell",
         "compare",
         "close",
+        "meeting",
+        "stagger",
+        "takeover",
+        "comeback",
     ]
     assert numbers == [getattr(Limits(), name) for name in order]
     assert {field.name for field in fields(Limits)} - set(order) == {"slowest"}

@@ -229,7 +229,7 @@ def converge(steps: list[tuple[str, str]]) -> float:
     began = world.clock()
     while not world.together():
         world.pass_by(15)
-        assert world.clock() - began <= 1200 + 15, "they never came together"
+        assert world.clock() - began <= 600, "they did not come together"
     return world.clock() - began
 
 
