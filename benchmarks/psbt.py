@@ -6,6 +6,8 @@
 process, and only one works at a time; a round visits every peer once, so that a busy machine slows all of them alike.
 Every run is a fork of a process that has its imports, keys and wallets ready: nothing is warm from the run before, no
 parsed key, no verified signature; but the coordinator has parsed its own copy of the PSBT, which is without signatures.
+A fork first does the job on a small PSBT of other keys and coins, so that the clock does not count how the system
+copies memory pages that the two processes share.
 Figures are medians over rounds. Every result is checked outside the clock: the cosigner's signatures against the
 sighashes of an independent generator, the coordinator's transaction byte for byte. A peer that takes more than --slow
 seconds at one size is not asked for a larger one.
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 OURS = ("wormsig", "wormsig+wallet")
 JOBS = ("cosigner", "coordinator")
+STAGES = ("unsigned", "signed-a", "signed-b")
 REPEATS = {1: 15, 10: 7, 100: 3}
 
 
@@ -91,24 +94,28 @@ def in_a_fork(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def cosigner_run(peer: Peer, files: dict[str, bytes]) -> dict[str, Any]:
+    peer.cosign(files["warm unsigned"])
     before = high_water(forget=True)
     wall, cpu, signed = timed(peer, peer.cosign, files["unsigned"])
-    found: dict[str, Any] = {"cosigner": (wall, cpu), "signed": base64.b64encode(signed).decode()}
-    found["cosigner memory"] = high_water() - before
-    return found
+    peak = high_water() - before  # before anything is made of the result
+    return {"cosigner": (wall, cpu), "cosigner memory": peak, "signed": base64.b64encode(signed).decode()}
 
 
 def coordinator_run(peer: Peer, files: dict[str, bytes], final: bytes) -> dict[str, Any]:
+    peer.own_copy(files["warm unsigned"])
+    peer.coordinate(files["warm signed-a"], files["warm signed-b"])
     peer.own_copy(files["unsigned"])
     before = high_water(forget=True)
     wall, cpu, transaction = timed(peer, peer.coordinate, files["signed-a"], files["signed-b"])
+    peak = high_water() - before
     if transaction != final:
         raise SystemExit("the extracted transaction differs")
-    return {"coordinator": (wall, cpu), "coordinator memory": high_water() - before}
+    return {"coordinator": (wall, cpu), "coordinator memory": peak}
 
 
 def visit(peer: Peer, folder: Path, repeats: int) -> dict[str, Any]:
-    files = {name: (folder / f"{name}.psbt").read_bytes() for name in ("unsigned", "signed-a", "signed-b")}
+    files = {name: (folder / f"{name}.psbt").read_bytes() for name in STAGES}
+    files |= {f"warm {name}": (folder.parent / "warm" / f"{name}.psbt").read_bytes() for name in STAGES}
     final = bytes.fromhex((folder / "final.hex").read_text())
     runs = [
         in_a_fork(lambda: cosigner_run(peer, files)) | in_a_fork(lambda: coordinator_run(peer, files, final))

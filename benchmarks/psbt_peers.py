@@ -25,6 +25,8 @@ from harness import cpu_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wormsig.psbt.model import Psbt
+
 Keys = dict[str, Any]
 
 
@@ -68,15 +70,17 @@ class Wormsig(Peer):
     note = "review without a wallet, every script and amount proven; every signature verified"
 
     def setup(self, keys: Keys) -> None:
-        from wormsig.bitcoin.keys import ExtendedPrivateKey, parse_path
+        from wormsig.bitcoin.ckd import PrivateParent
+        from wormsig.bitcoin.keys import ExtendedPrivateKey, KeyOrigin, parse_path
         from wormsig.bitcoin.network import Network
         from wormsig.review.context import ReviewContext
 
         me = keys["cosigners"][0]
         self.fingerprint = bytes.fromhex(me["fingerprint"])
         account = ExtendedPrivateKey.from_text(me["account_tprv"])
-        self.path = parse_path(me["path"].removeprefix("m/"))
-        self.branches = [account.child(branch) for branch in (0, 1)]
+        path = parse_path(me["path"].removeprefix("m/"))
+        self.origins = {KeyOrigin(self.fingerprint, (*path, branch)).encode(): branch for branch in (0, 1)}
+        self.branches = [PrivateParent(key.seckey, key.chain_code) for key in map(account.child, (0, 1))]
         self.context = ReviewContext(network=Network.REGTEST)
 
     def own_copy(self, unsigned: bytes) -> None:
@@ -86,21 +90,31 @@ class Wormsig(Peer):
         self.own = verify(codec.parse(unsigned))
 
     def cosign(self, unsigned: bytes) -> bytes:
-        from wormsig.psbt import codec, model, signer
+        from wormsig.psbt import codec, signer
         from wormsig.review.review import review
 
         psbt = codec.parse(unsigned)
         report = review(psbt, None, self.context)
         if report.errors:
             raise SystemExit(f"the review refuses: {report.errors[0]}")
+        return codec.serialize(signer.sign_inputs(psbt, self._keys(psbt)))
+
+    def _keys(self, psbt: Psbt) -> dict[int, dict[bytes, bytes]]:
+        """Input -> public key -> secret key, wherever a key origin names ours; signing verifies that it fits."""
+        from wormsig.psbt.model import BIP32_DERIVATION
+
+        found: list[tuple[int, bytes, int, int]] = []
+        for index, fields in enumerate(psbt.inputs):
+            for key, origin in fields.items():
+                branch = self.origins.get(origin[:-4]) if key[0] == BIP32_DERIVATION else None
+                if branch is not None:
+                    found.append((index, key[1:], branch, int.from_bytes(origin[-4:], "little")))
         chosen: dict[int, dict[bytes, bytes]] = defaultdict(dict)
-        depth = len(self.path)
-        for index in range(len(psbt.inputs)):
-            for pubkey, origin in model.input_derivations(psbt, index).items():
-                if origin.fingerprint == self.fingerprint and origin.path[:depth] == self.path:
-                    branch, child = origin.path[depth:]
-                    chosen[index][pubkey] = self.branches[branch].child(child).seckey
-        return codec.serialize(signer.sign_inputs(psbt, chosen))
+        for branch, parent in enumerate(self.branches):
+            here = [place for place in found if place[2] == branch]
+            for place, seckey in zip(here, parent.seckeys([place[3] for place in here]), strict=True):
+                chosen[place[0]][place[1]] = seckey
+        return chosen
 
     def coordinate(self, first: bytes, second: bytes) -> bytes:
         from wormsig.psbt import codec, combiner, contribution, extractor, finalizer

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final
 from wormsig.bitcoin.batch import share_out
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.bitcoin.libsecp import COMPRESSED, library
-from wormsig.bitcoin.secp import pubkey_of, seckey_tweak_add
+from wormsig.bitcoin.secp import pubkey_of
 from wormsig.errors import DescriptorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PRIVATE_COST: Final = 0.7
-"""Of a private step with its public key, in verifications (`batch.share_out`)."""
+"""Of a private key's public key, in verifications (`batch.share_out`)."""
 _BLOCK: Final = 128
 """Bytes that SHA-512 takes at a time; HMAC's key is padded to it (RFC 2104)."""
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
@@ -120,22 +120,46 @@ class PrivateParent:
         Raises:
             DescriptorError: A child does not exist (one in 2**127), or an index is hardened.
         """
+        seckeys = self.seckeys(indices)
 
         def work(first: int, last: int) -> list[tuple[bytes, bytes]]:
-            return [self._child(index) for index in indices[first:last]]
+            return [(seckey, pubkey_of(seckey)) for seckey in seckeys[first:last]]
 
         return [child for part in share_out(len(indices), _PRIVATE_COST, work) for child in part]
 
-    def _child(self, index: int) -> tuple[bytes, bytes]:
-        if not 0 <= index < HARDENED:
-            raise DescriptorError("only steps that are not hardened are made here")
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(index.to_bytes(4, "big"))
-        outer.update(inner.digest())
-        seckey = seckey_tweak_add(self._seckey, outer.digest()[:32])
-        if seckey is None:
-            raise DescriptorError(f"key has no child {index}")
-        return seckey, pubkey_of(seckey)
+    def seckeys(self, indices: Sequence[int]) -> list[bytes]:
+        """The children's secret keys alone, which takes a tenth of the time: for whoever knows the public keys.
+
+        Args:
+            indices: Not hardened.
+
+        Returns:
+            32 bytes each.
+
+        Raises:
+            DescriptorError: As `children`.
+        """
+        lib = library()
+        add, context, parent = lib.tweak, lib.context, self._seckey
+        new_inner, new_outer = self._inner.copy, self._outer.copy
+        buffer = ctypes.create_string_buffer(32)
+        to_buffer = ctypes.c_void_p(ctypes.addressof(buffer))
+        found = []
+        try:
+            for index in indices:
+                if not 0 <= index < HARDENED:
+                    raise DescriptorError("only steps that are not hardened are made here")
+                inner, outer = new_inner(), new_outer()
+                inner.update(index.to_bytes(4, "big"))
+                outer.update(inner.digest())
+                buffer.raw = parent
+                # The first 32 of the 64 bytes are the tweak, and the library reads no more.
+                if not add(context, to_buffer, outer.digest()):
+                    raise DescriptorError(f"key has no child {index}")
+                found.append(buffer.raw)
+        finally:
+            ctypes.memset(buffer, 0, 32)
+        return found
 
 
 def children(parents: Sequence[Parent], indices: Sequence[int]) -> list[tuple[bytes, ...]]:

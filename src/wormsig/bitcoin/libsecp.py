@@ -139,12 +139,13 @@ class Library:
             locked["secp256k1_ec_pubkey_combine"],
             locked["secp256k1_ec_pubkey_serialize"],
         )
-        # For `points` and `secp`, likewise: every argument is a buffer's address, `bytes`, or one of `sizes`.
+        # For `points`, `secp` and private steps, likewise: every argument is an address, `bytes`, or one of `sizes`.
         self.parse = handle["secp256k1_ec_pubkey_parse"]
         self.sign = handle["secp256k1_ecdsa_sign"]
         self.verify = handle["secp256k1_ecdsa_verify"]
         self.read_der = locked["secp256k1_ecdsa_signature_parse_der"]
         self.write_der = locked["secp256k1_ecdsa_signature_serialize_der"]
+        self.tweak = locked["secp256k1_ec_seckey_tweak_add"]
         self.sizes = tuple(map(_SIZE, range(MAX_DER + 1)))
 
 

@@ -48,7 +48,7 @@ def combine(mine: Verified, contributions: Sequence[Contribution]) -> Verified:
                 held[key] = signature
                 added.setdefault(index, {})[key] = signature
     maps = {index: put_signatures(mine.psbt.inputs[index], new) for index, new in added.items()}
-    signed = after_signing(mine.psbt, mine.psbt.with_inputs(maps))
+    signed = after_signing(mine.psbt, mine.psbt.with_signed(maps))
     preimages = [one for contribution in contributions for one in contribution.preimages]
     return Verified(with_preimages(signed, preimages), signatures, seal=SEAL)
 

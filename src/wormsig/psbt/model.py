@@ -175,6 +175,10 @@ class Psbt:
         inputs = _replaced(held, changed)
         return self._changed(self.global_map, inputs, self.outputs, same_tx=same_tx, same_evidence=evidence)
 
+    def with_signed(self, changed: Mapping[int, Fields]) -> Psbt:
+        """`with_inputs` for maps of which `maps.put_signatures` made each: they differ in signatures alone."""
+        return self._changed(self.global_map, _replaced(self.inputs, changed), self.outputs, same_tx=True)
+
     def with_output(self, index: int, fields: Fields) -> Psbt:
         """A copy with another map for one output."""
         same = not self.version or _same(OUTPUT_FIELDS, self.outputs[index], fields)

@@ -67,7 +67,7 @@ def sign_inputs(
             else:
                 raise _refusal(index, f"key {pubkey.hex()} is not in the input's script")
     held = psbt.inputs
-    signed = psbt.with_inputs({index: put_signatures(held[index], here) for index, here in made.verified().items()})
+    signed = psbt.with_signed({index: put_signatures(held[index], here) for index, here in made.verified().items()})
     return after_signing(psbt, signed)
 
 

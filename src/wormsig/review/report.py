@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from wormsig.review.findings import Code, Severity
 
@@ -24,6 +24,7 @@ __all__ = [
     "Finding",
     "InputView",
     "KeyView",
+    "Label",
     "MusigView",
     "OutputKind",
     "OutputView",
@@ -31,6 +32,9 @@ __all__ = [
     "Severity",
     "SignatureView",
 ]
+
+Label: TypeAlias = "tuple[str | None, str | None]"
+"""A key's fingerprint in hex, and our name for it; see `KeyView`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,8 @@ class InputView:
         mine: The spent script is one that the wallet derives.
         path: `branch/index` when mine, e.g. `0/3`.
         threshold: Signatures needed, the fewest where there are several ways; None when the script is not known.
-        keys: Who can sign, in script order.
+        pubkeys: The keys that can sign, in script order; as in `KeyView`.
+        labels: Fingerprint and name of each, as in `KeyView`.
         sequence: 32 bits.
         signed: How many distinct keys signed validly.
         final: The input carries final scripts.
@@ -142,12 +147,18 @@ class InputView:
     mine: bool
     path: str | None
     threshold: int | None
-    keys: tuple[KeyView, ...]
+    pubkeys: tuple[bytes, ...]
+    labels: tuple[Label, ...]
     sequence: int
     signed: int = 0
     final: bool = False
     satisfied: bool = False
     musig: tuple[MusigView, ...] = ()
+
+    @property
+    def keys(self) -> tuple[KeyView, ...]:
+        """Who can sign, in script order; made when asked for, because a report may hold thousands."""
+        return tuple([KeyView(pubkey, *label) for pubkey, label in zip(self.pubkeys, self.labels, strict=True)])
 
     @property
     def outpoint(self) -> str:
@@ -300,8 +311,8 @@ class Report:
         """
         wanted = bytes.fromhex(pubkey)
         for view in self.inputs:
-            for key in view.keys:
-                if key.key == wanted:
-                    mark = f"[{key.fingerprint or pubkey[:8]}]"
-                    return f"{mark} {key.name}" if key.name else mark
+            if wanted in view.pubkeys:
+                fingerprint, name = view.labels[view.pubkeys.index(wanted)]
+                mark = f"[{fingerprint or pubkey[:8]}]"
+                return f"{mark} {name}" if name else mark
         return f"[{pubkey[:8]}]"

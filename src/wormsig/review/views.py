@@ -15,7 +15,7 @@ from wormsig.psbt.finals import FinalState
 from wormsig.psbt.model import BIP32_DERIVATION, PARTIAL_SIG, REDEEM_SCRIPT
 from wormsig.review.claims import INPUT, tap_origin
 from wormsig.review.musig import musig_views
-from wormsig.review.report import InputView, KeyView, MusigView, OutputKind, OutputView, SignatureView
+from wormsig.review.report import InputView, Label, MusigView, OutputKind, OutputView, SignatureView
 from wormsig.review.scripts import key_hash, pays_key
 from wormsig.wallet.policy import TaprootPolicy
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from wormsig.review.subject import Subject
     from wormsig.wallet.derive import WalletScript
 
-Pair = tuple["str | None", "str | None"]
-"""Fingerprint in hex, and name."""
+Signing = tuple[tuple[bytes, ...], tuple[Label, ...]]
+"""The keys that can sign an input, and the label of each."""
 
 SINGLE_KEY = frozenset({"pkh", "wpkh", "sh-wpkh"})
 _SPELLED_OUT = frozenset({"op_return", "bare", "unknown"})
@@ -40,20 +40,37 @@ _DERIVATION_KEY, _TAP_DERIVATION_KEY = bytes((INPUT.ecdsa,)), bytes((INPUT.tapro
 class Labels:
     """Fingerprint and name of each key of the wallet's scripts, written once a branch."""
 
-    __slots__ = ("_pairs", "_wallet")
+    __slots__ = ("_known", "_labels", "_sorted", "_wallet")
 
     def __init__(self, subject: Subject) -> None:
         self._wallet = None if subject.keys is None else subject.keys.wallet
-        self._pairs: dict[int, list[Pair]] = {}
+        self._sorted = self._wallet is not None and self._wallet.sorted
+        self._labels: dict[int, tuple[Label, ...]] = {}
+        self._known: dict[tuple[Label, ...], tuple[Label, ...]] = {}
 
-    def own(self, script: WalletScript) -> dict[bytes, Pair]:
-        """Public key -> (fingerprint, name) for one of the wallet's scripts."""
-        pairs = self._pairs.get(script.branch)
-        if pairs is None:
-            pairs = self._pairs[script.branch] = [(key.fingerprint.hex(), key.name) for key in script.holders]
-        return dict(zip(script.pubkeys, pairs, strict=True))
+    def _of(self, script: WalletScript) -> tuple[Label, ...]:
+        labels = self._labels.get(script.branch)
+        if labels is None:
+            labels = self._labels[script.branch] = tuple([(key.fingerprint.hex(), key.name) for key in script.holders])
+        return labels
 
-    def signers(self, script: WalletScript) -> dict[bytes, Pair]:
+    def own(self, script: WalletScript) -> dict[bytes, Label]:
+        """Public key -> label for one of the wallet's scripts."""
+        return dict(zip(script.pubkeys, self._of(script), strict=True))
+
+    def signing(self, script: WalletScript) -> Signing:
+        """The keys of one of the wallet's scripts, in the order in which they stand in it."""
+        pubkeys, labels = script.pubkeys, self._of(script)
+        if not self._sorted:
+            return pubkeys, labels
+        order = sorted(range(len(pubkeys)), key=pubkeys.__getitem__)
+        return tuple([pubkeys[place] for place in order]), self.shared(tuple([labels[place] for place in order]))
+
+    def shared(self, labels: tuple[Label, ...]) -> tuple[Label, ...]:
+        """The same labels, held once: thousands of inputs have them in a few orders."""
+        return self._known.setdefault(labels, labels)
+
+    def signers(self, script: WalletScript) -> dict[bytes, Label]:
         """The same for what signatures stand under: in taproot also an internal key that several hold together."""
         pairs = self.own(script)
         policy = None if self._wallet is None else self._wallet.policy
@@ -77,11 +94,9 @@ def _input_view(subject: Subject, index: int, signatures: Signatures, labels: La
         wallet = subject.keys.wallet
         kind: str = wallet.script_type
         threshold: int | None = wallet.threshold
-        pairs = labels.own(own)
-        order = sorted(pairs) if wallet.sorted else pairs
-        keys = tuple([KeyView(pubkey, *pairs[pubkey]) for pubkey in order])
+        signing = labels.signing(own)
     else:
-        kind, threshold, keys = _foreign_parts(subject, index)
+        kind, threshold, signing = _foreign_parts(subject, index, labels)
     musig: tuple[MusigView, ...] = ()
     if kind == "tr":
         musig = musig_views(subject.psbt.inputs[index], own, {} if own is None else labels.own(own))
@@ -94,7 +109,8 @@ def _input_view(subject: Subject, index: int, signatures: Signatures, labels: La
         mine=own is not None,
         path=None if own is None else own.path,
         threshold=threshold,
-        keys=keys,
+        pubkeys=signing[0],
+        labels=signing[1],
         sequence=txin.sequence,
         signed=signatures.signed.get(index, 0),
         final=final is not None,
@@ -103,34 +119,30 @@ def _input_view(subject: Subject, index: int, signatures: Signatures, labels: La
     )
 
 
-def _foreign_parts(subject: Subject, index: int) -> tuple[str, int | None, tuple[KeyView, ...]]:
+def _foreign_parts(subject: Subject, index: int, labels: Labels) -> tuple[str, int | None, Signing]:
     """Kind, threshold and keys of an input as its scripts show them."""
     behind = subject.shown.input(index)
     fields = subject.psbt.inputs[index]
-    multisig = behind.multisig
-    if multisig is not None:
-        threshold, pubkeys = multisig
-        return behind.kind, threshold, tuple([_claimed(fields, pubkey) for pubkey in pubkeys])
+    threshold: int | None = None
     coin = subject.coins[index]
-    if behind.kind in SINGLE_KEY and coin is not None:
+    if behind.multisig is not None:
+        threshold, pubkeys = behind.multisig
+    elif behind.kind in SINGLE_KEY and coin is not None:
+        threshold = 1
         digest = key_hash(coin.script, fields.get(REDEEM_SCRIPT))
         known = dict.fromkeys(key[1:] for key in fields if key[0] in {BIP32_DERIVATION, PARTIAL_SIG})
-        paid = [pubkey for pubkey in known if digest is not None and pays_key(digest, pubkey)]
-        return behind.kind, 1, tuple([_claimed(fields, pubkey) for pubkey in paid])
-    return behind.kind, None, tuple([_claimed(fields, pubkey) for pubkey in behind.taproot.pubkeys])
-
-
-def _claimed(fields: Mapping[bytes, bytes], pubkey: bytes) -> KeyView:
-    return KeyView(pubkey, claimed_fingerprint(fields, pubkey))
+        pubkeys = tuple([pubkey for pubkey in known if digest is not None and pays_key(digest, pubkey)])
+    else:
+        pubkeys = behind.taproot.pubkeys
+    claimed = tuple([(claimed_fingerprint(fields, pubkey), None) for pubkey in pubkeys])
+    return behind.kind, threshold, (pubkeys, labels.shared(claimed))
 
 
 def claimed_fingerprint(fields: Mapping[bytes, bytes], pubkey: bytes) -> str | None:
     """The fingerprint that the PSBT claims for a key, hex."""
-    if len(pubkey) == 32:
-        origin = tap_origin(fields.get(_TAP_DERIVATION_KEY + pubkey, b""))
-    else:
-        origin = fields.get(_DERIVATION_KEY + pubkey, b"")
-    return _fingerprint(origin[:4])
+    if len(pubkey) != 32:
+        return _fingerprint(fields.get(_DERIVATION_KEY + pubkey, b"")[:4])
+    return _fingerprint(tap_origin(fields.get(_TAP_DERIVATION_KEY + pubkey, b""))[:4])
 
 
 @lru_cache(maxsize=256)
@@ -141,7 +153,7 @@ def _fingerprint(four: bytes) -> str | None:
 
 def signature_views(subject: Subject, signatures: Signatures, labels: Labels) -> tuple[SignatureView, ...]:
     """All signatures."""
-    pairs: dict[bytes, Pair] = {}
+    pairs: dict[bytes, Label] = {}
     current = -1
     views = []
     for check in signatures.checks:
@@ -153,7 +165,7 @@ def signature_views(subject: Subject, signatures: Signatures, labels: Labels) ->
     return tuple(views)
 
 
-def _signature_view(subject: Subject, check: SignatureCheck, pairs: Mapping[bytes, Pair]) -> SignatureView:
+def _signature_view(subject: Subject, check: SignatureCheck, pairs: Mapping[bytes, Label]) -> SignatureView:
     pubkey = signing_key(subject, check)
     fingerprint, name = pairs.get(pubkey, (None, None))
     if fingerprint is None and name is None:

@@ -84,14 +84,22 @@ class SoftwareKey:
         places = {index: _place(approved, index) for index in sorted(approved.inputs) if not is_final(psbt, index)}
         if not places:
             raise InputError(f"there is nothing to sign for {self._label}: every input is final already")
-        derived = self._derived(places.values())
+        shown = self._shown(approved, places)
+        derived = self._derived(places.values()) if shown is None else self._fitted(places, shown)
         by_type: dict[int, dict[int, dict[bytes, bytes]]] = {}
         for index, place in places.items():
             asked = sighash_type(psbt, index)
             keys = by_type.setdefault(SIGHASH_ALL if asked is None else asked, {})
             keys[index] = _keys_for(psbt, index, place, derived[place])
-        for wanted, keys in by_type.items():
-            psbt = sign_inputs(psbt, keys, sighash_type=wanted)
+        try:
+            for wanted, keys in by_type.items():
+                psbt = sign_inputs(psbt, keys, sighash_type=wanted)
+        except InputError:
+            if shown is not None:  # was it because a key is not the one that the review says?
+                derived = self._derived(places.values())
+                for index, place in places.items():
+                    _keys_for(psbt, index, place, derived[place])
+            raise
         return psbt
 
     def _derived(self, places: Iterable[Place]) -> dict[Place, list[Pair]]:
@@ -105,6 +113,40 @@ class SoftwareKey:
             rows = [parent.children(indices) for parent in self._branch(branch)]
             for index, pairs in zip(indices, zip(*rows, strict=True), strict=True):
                 found[branch, index] = list(pairs)
+        return found
+
+    def _shown(self, approved: Approved, places: Mapping[int, Place]) -> dict[int, bytes] | None:
+        """Input -> our public key, which the review derived; None where it does not tell a single one apart.
+
+        Computing public keys again would take as long as half of the signatures.
+        """
+        marks = [key.fingerprint for key in self._wallet.keys]
+        held = self.fingerprints
+        if len(self._uses) != 1 or len(held) != 1 or self._wallet.script_type == "tr":
+            return None
+        (ours,) = held
+        if marks.count(ours) != 1:
+            return None
+        found: dict[int, bytes] = {}
+        for index in places:
+            view = approved.report.inputs[index]
+            here = [key for key, label in zip(view.pubkeys, view.labels, strict=True) if label[0] == ours.hex()]
+            if len(here) != 1:
+                return None
+            found[index] = here[0]
+        return found
+
+    def _fitted(self, places: Mapping[int, Place], shown: Mapping[int, bytes]) -> dict[Place, list[Pair]]:
+        """Our secret keys with the public keys that the review derived; signing verifies that they belong together."""
+        found: dict[Place, list[Pair]] = {}
+        for branch in BRANCHES:
+            here = [index for index, place in places.items() if place[0] == branch]
+            if here:
+                (parent,) = self._branch(branch)
+                seckeys = parent.seckeys([places[index][1] for index in here])
+                found.update(
+                    (places[index], [(seckey, shown[index])]) for index, seckey in zip(here, seckeys, strict=True)
+                )
         return found
 
     def _branch(self, branch: int) -> tuple[PrivateParent, ...]:

@@ -92,3 +92,11 @@ def test_a_private_parent_shows_nothing_and_is_in_range() -> None:
     assert str(PRIVATE.seckey) not in shown
     with pytest.raises(InputError):
         PrivateParent(bytes(32), PRIVATE.chain_code)
+
+
+def test_secret_children_are_those_that_come_with_public_keys():
+    parent = PrivateParent(hashlib.sha256(b"key").digest(), hashlib.sha256(b"chain").digest())
+    indices = [0, 1, 7, 2**31 - 1]
+    assert parent.seckeys(indices) == [seckey for seckey, _ in parent.children(indices)]
+    with pytest.raises(DescriptorError, match="hardened"):
+        parent.seckeys([2**31])
