@@ -40,7 +40,7 @@ def _words(event: CoordinatorEvent | CosignerEvent) -> tuple[str, ...]:
     return tuple(str(value) for value in named if value)
 
 
-_NAMED = ("by", "why", "problem", "reason", "result", "seen", "txid")
+_NAMED = ("by", "why", "problem", "reason", "result", "seen")
 """The fields of events that are words for people."""
 
 

@@ -31,6 +31,10 @@ _ADVANCE = 0.61
 """Width of a character of the monospaced font, in parts of its size; a little more than in any common font."""
 
 
+_AWAY = 10
+"""Distance of the texts from what they belong to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where things are.
@@ -52,7 +56,7 @@ class Layout:
     @property
     def characters(self) -> int:
         """Characters of a line in a column."""
-        return int(self.column / (self.text * _ADVANCE))
+        return int((self.column - _AWAY) / (self.text * _ADVANCE))
 
     @property
     def line(self) -> float:
@@ -60,8 +64,8 @@ class Layout:
         return self.text * 1.4
 
 
-WIDE = Layout("wide", 960, 300, 13, 150)
-NARROW = Layout("narrow", 320, 124, 10, 110)
+WIDE = Layout("wide", 960, 310, 13, 150)
+NARROW = Layout("narrow", 320, 128, 10, 110)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def _payment(index: int, output: OutputPart, layout: Layout) -> _Node:
     if output.kind == "change" and output.path:
         what = f"change, wallet {sanitize(output.path, NAME)}"
     address = sanitize(output.address, 200) if output.address else ""
-    return _Node(output.kind, output.sats, (_amount(output.sats), what, *_broken(address, layout)))
+    return _Node(output.kind, output.sats, (_amount(output.sats), what, *_even(address, layout)))
 
 
 def _together(amounts: Sequence[int | None], noun: str) -> tuple[int | None, tuple[str, ...]]:
@@ -170,6 +174,12 @@ def _broken(text: str, layout: Layout) -> list[str]:
                 line = ""
             line += char
     return [*lines, line] if line else lines
+
+
+def _even(address: str, layout: Layout) -> list[str]:
+    """An address in lines of about one length."""
+    room = max(1, -(-len(address) // max(1, -(-len(address) // layout.characters))))
+    return [address[start : start + room] for start in range(0, len(address), room)]
 
 
 def _columns(text: str) -> int:
@@ -205,7 +215,7 @@ def _side(
     parts = []
     spare = max(0.0, height - _height(nodes, layout)) / (len(nodes) + 1)
     y, inside = layout.line / 2 + spare, trunk
-    away = -10 if anchor == "end" else 10
+    away = -_AWAY if anchor == "end" else _AWAY
     for node, thick in zip(nodes, _shares(nodes, layout.flow), strict=True):
         tall = _tall(node, layout)
         middle = y + tall / 2

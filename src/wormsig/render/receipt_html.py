@@ -19,9 +19,11 @@ from wormsig.render.receipt_words import (
     HEADS,
     NAME,
     decision_words,
+    happening_words,
     headline,
     inputs_words,
     letter_words,
+    paid_words,
     signers,
     time_words,
     wallet_words,
@@ -32,7 +34,7 @@ from wormsig.review.words import btc, trimmed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from wormsig.ceremony.receipt import PairPart, Receipt
+    from wormsig.ceremony.receipt import LetterPart, PairPart, Receipt
 
 
 def receipt_page(receipt: Receipt) -> str:
@@ -56,6 +58,7 @@ def receipt_page(receipt: Receipt) -> str:
         _signatures(receipt),
         *_decisions(receipt),
         '<div class="details">',
+        "<h2>Inputs and outputs</h2>",
         _table(("Spent", "Amount"), _inputs(receipt)),
         _table(("Paid", "Amount"), _outputs(receipt)),
         *(part for pair in receipt.pairs for part in _pair(receipt, pair)),
@@ -88,7 +91,7 @@ def _header(receipt: Receipt) -> str:
     when = receipt.ended_at or receipt.made_at
     return (
         f'<header><p class="over">Receipt of a signing ceremony</p><h1>{_escaped(headline(receipt))}</h1>'
-        f"<p><bdi>{_escaped(wallet_words(receipt))}</bdi></p>"
+        f"<p>{paid_words(receipt)}</p><p><bdi>{_escaped(wallet_words(receipt))}</bdi></p>"
         f'<p>{time_words(when)}</p><p class="mono">{receipt.ceremony}</p></header>'
     )
 
@@ -178,20 +181,25 @@ def _pair(receipt: Receipt, pair: PairPart) -> Iterable[str]:
         rows.append(_line(said, at=connection.at, first=True))
     for part in pair.letters:
         way = "sent" if part.sender == receipt.role else "received"
-        words = letter_words(part)
+        words = letter_words(receipt, part)
         about = f"{way} {part.kind}{': ' if words else ''}<bdi>{_escaped(words)}</bdi>"
-        rows.append(_line(f"{about}{_small(part.digest)}", at=part.at, first=True))
+        rows.append(_line(f"{about}{_small(part.digest)}{_object(part)}", at=part.at, first=True))
     yield _table(("When", "Letter, and its hash"), rows) if rows else "<p>No letter went over.</p>"
-    verdict = f"<p{' class=bad' if pair.heads == 'differ' else ''}>Head of these letters: {HEADS[pair.heads]}.</p>"
-    yield verdict
-    heads = [("This side", pair.head)]
+    heads = [("Head of these letters", pair.head)]
     if pair.their_head is not None:
-        heads.append(("The other side", pair.their_head))
+        heads.append(("Told by the other side", pair.their_head))
     yield _definitions(heads)
+    verdict = HEADS[pair.heads]
+    yield f"<p{' class=bad' if pair.heads == 'differ' else ''}>{verdict[0].upper()}{verdict[1:]}.</p>"
+
+
+def _object(part: LetterPart) -> str:
+    """The hash of what came with a letter."""
+    if part.sha256 is None:
+        return ""
+    return f"<small>with the {'transaction' if part.kind == 'outcome' else 'PSBT'}</small>{_small(part.sha256)}"
 
 
 def _history(receipt: Receipt) -> Iterable[str]:
     for each in receipt.history:
-        who = f" · {_word(each.who)}" if each.who else ""
-        words = f"<small>{_word(each.words, 600)}</small>" if each.words else ""
-        yield _line(f"{_word(each.what)}{who}{words}", at=each.at, first=True)
+        yield _line(f"<bdi>{_escaped(happening_words(receipt, each))}</bdi>", at=each.at, first=True)

@@ -26,6 +26,7 @@ h3 { margin: 1.25rem 0 0.25rem; font-size: 1rem; font-weight: 600; }
 .fee { fill: var(--fee); } .data { fill: var(--data); }
 .trunk { fill: var(--coin); opacity: 0.32; }
 svg text { fill: var(--ink); } svg .note { fill: var(--soft); } svg .amount { font-weight: 600; }
+table + table, table + dl { margin-top: 1.25rem; }
 table { width: 100%; border-collapse: collapse; font-size: 0.92rem; }
 th { text-align: left; font-weight: 400; color: var(--soft); font-size: 0.8rem; }
 th, td { padding: 0.4rem 1rem 0.4rem 0; vertical-align: top; border-bottom: 1px solid var(--line); }
@@ -45,6 +46,7 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   dl { grid-template-columns: 1fr; gap: 0; } dd { padding: 0 0 0.6rem; }
   table, tbody, tr, td { display: block; } thead { display: none; }
   tr { padding: 0.5rem 0; border-bottom: 1px solid var(--line); }
+  table { border-top: 1px solid var(--line); }
   td, td.sats { padding: 0; border: 0; text-align: left; white-space: normal; }
 }
 @media print {

@@ -10,6 +10,7 @@ from wormsig.render.receipt_words import (
     HEADS,
     NAME,
     decision_words,
+    happening_words,
     headline,
     inputs_words,
     letter_words,
@@ -51,9 +52,7 @@ def receipt_lines(receipt: Receipt) -> list[Line]:
         lines += [Line(""), *_pair(receipt, pair)]
     lines += [Line(""), Line("What happened", Style.STRONG)]
     for each in receipt.history:
-        who = f" {sanitize(each.who, NAME)}" if each.who else ""
-        said = f": {sanitize(each.words, 600)}" if each.words else ""
-        text = f"{time_words(each.at)}  {sanitize(each.what, NAME)}{who}{said}"
+        text = f"{time_words(each.at)}  {happening_words(receipt, each)}"
         lines += wrapped(text, first="  ", rest=" " * 27)
     version = sanitize(receipt.wormsig, NAME)
     return [*lines, Line(""), Line(f"made {time_words(receipt.made_at)} by wormsig {version}", Style.DIM)]
@@ -130,7 +129,7 @@ def _pair(receipt: Receipt, pair: PairPart) -> list[Line]:
         lines += wrapped(text, first="  ", rest=" " * 27)
     for part in pair.letters:
         way = "sent" if part.sender == receipt.role else "received"
-        said = letter_words(part)
+        said = letter_words(receipt, part)
         text = f"{time_words(part.at)}  {way} {part.kind}{': ' if said else ''}{said}"
         lines += wrapped(text, first="  ", rest=" " * 27)
         lines.append(Line(f"    {part.digest}"))
@@ -140,9 +139,10 @@ def _pair(receipt: Receipt, pair: PairPart) -> list[Line]:
     if not pair.letters:
         lines.append(Line("  no letter went over"))
     style = Style.ERROR if pair.heads == "differ" else Style.PLAIN
-    lines += [Line(f"  head of these letters: {HEADS[pair.heads]}", style), Line(f"    {pair.head}")]
-    if pair.their_head is not None and pair.heads != "agree":
-        lines += [Line("  told by the other side"), Line(f"    {pair.their_head}")]
+    lines += [Line("  head of these letters"), Line(f"    {pair.head}")]
+    lines += wrapped(HEADS[pair.heads], first="  ", style=style)
+    if pair.their_head is not None:
+        lines.append(Line(f"    {pair.their_head}"))
     return lines
 
 

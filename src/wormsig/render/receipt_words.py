@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wormsig.render.sanitize import quote, sanitize
-from wormsig.review.words import count
+from wormsig.review.words import btc, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from wormsig.ceremony.receipt import Heads, LetterPart, Receipt, SignaturePart
+    from wormsig.ceremony.receipt import HappeningPart, Heads, LetterPart, Receipt, SignaturePart
 
 NAME = 60
 """Characters of a name that are shown."""
@@ -39,16 +39,45 @@ _RESULTS = {
     "failed": "Failed, as the coordinator says",
 }
 _SEEN = {
-    "mempool": "seen in the mempool of their own node",
-    "block": "seen in a block by their own node",
-    "unknown": "not known to their own node (yet)",
-    "no-node": "no node of their own to look with",
+    "mempool": "the transaction is in the mempool of {whose} node",
+    "block": "{whose} node has the transaction in a block",
+    "unknown": "{whose} node does not know the transaction (yet)",
+    "no-node": "there was no node to look with",
 }
 HEADS: dict[Heads, str] = {
-    "none": "the other side has not told its head",
-    "agree": "both sides told the same",
-    "earlier": "agrees, up to a letter that was under way",
-    "differ": "DIFFERS: the other side told the head of other letters",
+    "none": "the other side has not told its own yet",
+    "agree": "the other side told one that stands for the same letters",
+    "earlier": "the other side told one that stands for the same letters, but for one that was under way",
+    "differ": "the other side told one that stands for OTHER LETTERS",
+}
+_HAPPENED = {
+    ("coordinator", "proposed"): "the ceremony began",
+    ("coordinator", "turn-came"): "next in the chain:",
+    ("coordinator", "connected"): "connected:",
+    ("coordinator", "offered"): "the PSBT is there:",
+    ("coordinator", "code-burned"): "a code was used up:",
+    ("coordinator", "lost"): "the connection ended:",
+    ("coordinator", "contributed"): "signatures came:",
+    ("coordinator", "nothing-new"): "signatures came that were here already:",
+    ("coordinator", "misbehaved"): "an answer could not be used:",
+    ("coordinator", "declined"): "declined:",
+    ("coordinator", "judged-told"): "knows what was taken:",
+    ("coordinator", "wait-ended"): "nobody is waited for any more",
+    ("coordinator", "finalized"): "the transaction is complete",
+    ("coordinator", "broadcast-agreed"): "broadcasting was agreed to",
+    ("coordinator", "broadcast-declined"): "kept, not broadcast",
+    ("coordinator", "node-refused"): "the node refused",
+    ("coordinator", "broadcast-done"): "our node has the transaction",
+    ("coordinator", "outcome-told"): "knows the outcome:",
+    ("coordinator", "farewell-received"): "said goodbye:",
+    ("coordinator", "cancelled"): "cancelled",
+    ("cosigner", "received"): "the PSBT arrived",
+    ("cosigner", "linked"): "connected",
+    ("cosigner", "answered"): "the coordinator has the signatures",
+    ("cosigner", "decline-told"): "the coordinator knows the reason",
+    ("cosigner", "judged"): "the coordinator judged",
+    ("cosigner", "outcome-received"): "the outcome came",
+    ("cosigner", "farewell-told"): "goodbye; our node said",
 }
 _APPROVERS = {"person": "a person", "unattended": "a script (-y)", "policy": "a policy"}
 _DECLINERS = {"person": "a person", "review": "the review", "policy": "a policy"}
@@ -92,7 +121,7 @@ def signers(receipt: Receipt) -> list[Signer]:
         groups.setdefault((mark, sanitize(each.name or "", NAME), _whence(each)), []).append(each)
     return [
         Signer(mark, name, tuple(sorted(each.input for each in group)), whence, min(each.at for each in group))
-        for (mark, name, whence), group in groups.items()
+        for (mark, name, whence), group in sorted(groups.items(), key=lambda each: min(one.at for one in each[1]))
     ]
 
 
@@ -126,7 +155,7 @@ def time_words(at: str) -> str:
     return f"{at[:10]} {at[11:19]} UTC"
 
 
-def letter_words(part: LetterPart) -> str:
+def letter_words(receipt: Receipt, part: LetterPart) -> str:
     """What a letter said, as far as the receipt knows."""
     words: list[str] = []
     if part.result is not None:
@@ -139,7 +168,7 @@ def letter_words(part: LetterPart) -> str:
     if part.reason:
         words.append(quote(part.reason, 500))
     if part.seen is not None:
-        words.append(_SEEN[part.seen])
+        words.append(_SEEN[part.seen].format(whose="our" if part.sender == receipt.role else "their"))
     return "; ".join(words)
 
 
@@ -155,6 +184,21 @@ def decision_words(receipt: Receipt) -> list[str]:
         reason = f": {quote(receipt.decline.reason, 500)}" if receipt.decline.reason else ""
         words.append(f"{time_words(receipt.decline.at)}  declined by {_DECLINERS[receipt.decline.by]}{reason}")
     return words
+
+
+def happening_words(receipt: Receipt, each: HappeningPart) -> str:
+    """One line of the history."""
+    what = _HAPPENED.get((receipt.role, each.what), sanitize(each.what, NAME))
+    who = f" {sanitize(each.who, NAME)}" if each.who else " by ourselves" if what.endswith(":") else ""
+    said = f": {sanitize(each.words, 600)}" if each.words else ""
+    return f"{what}{who}{said}"
+
+
+def paid_words(receipt: Receipt) -> str:
+    """What it was about, in one line."""
+    paid = [output.sats for output in receipt.outputs if output.kind == "payment"]
+    words = f"{btc(sum(paid))} in {count(len(paid), 'payment')}"
+    return words if receipt.fee_sats is None else f"{words} · {btc(receipt.fee_sats)} fee"
 
 
 def wallet_words(receipt: Receipt) -> str:
