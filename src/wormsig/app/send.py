@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet import defer
+from twisted.internet.task import deferLater
 
 from wormsig.app.conversation import Conversation
 from wormsig.app.session import COORDINATOR, Session, now
 from wormsig.app.table import Table
-from wormsig.app.threads import in_thread, the_reactor
+from wormsig.app.threads import first_of, in_thread, the_reactor
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import status
 from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState, Phase
 from wormsig.ceremony.coordinator_state import Stage
-from wormsig.errors import NodeError, PeerError, ThresholdError, TransportError, UsageError, WormsigError
+from wormsig.errors import NodeError, PeerError, RefusedError, ThresholdError, TransportError, UsageError, WormsigError
 from wormsig.journal.secrets import ResumeSecrets
 from wormsig.journal.store import CeremonyRow
 from wormsig.psbt import codec
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from wormsig.node.client import Node
     from wormsig.transport.connector import Connector
 
+
+LOOK_FOR_CANCEL = 1.0
+"""Seconds between two looks whether somebody asked for a cancellation."""
 
 _STAGES = {
     Stage.WAITING: "did not come",
@@ -101,6 +105,7 @@ class Coordinator:
         home: Home,
     ) -> None:
         self._plan = plan
+        self._session = session
         self._connector = connector
         self._node = node
         self._expired = False
@@ -134,16 +139,12 @@ class Coordinator:
             ThresholdError: Too few signatures, and nobody left to bring them.
             PeerError: The same, because of a peer's fault.
             TransportError: The same, because a fixed code was burned; or the relay cannot be reached.
+            RefusedError: It was cancelled meanwhile.
             NodeError: The node refused.
         """
         self._announce()
         try:
-            if self.state.phase is Phase.COLLECTING:
-                await self._collected()
-                self._finalize()
-            await self._settle()
-            self._table.end(_RESULTS.get(self.state.phase, "final"), self.state.result_note)
-            self._call_back()
+            await first_of(self._to_the_end(), self._asked_to_cancel())
         except WormsigError as error:
             self._table.end("failed", self._for_cosigners(error))
             raise
@@ -153,6 +154,28 @@ class Coordinator:
         finally:
             await self._goodbyes()
         return self.state
+
+    async def _to_the_end(self) -> None:
+        if self.state.phase is Phase.COLLECTING:
+            await self._collected()
+            self._finalize()
+        await self._settle()
+        self._table.end(_RESULTS.get(self.state.phase, "final"), self.state.result_note)
+        self._call_back()
+
+    async def _asked_to_cancel(self) -> None:
+        """End the ceremony when `wormsig cancel` asks for it, as long as it can be.
+
+        Raises:
+            RefusedError: It was cancelled.
+        """
+        while True:
+            await deferLater(the_reactor(), LOOK_FOR_CANCEL)
+            words = self._session.asked_to_end()
+            if words is not None and machine.can_cancel(self.state):
+                self._table.record(machine.Cancelled(words[:MAX_TEXT]))
+                self._table.end("cancelled", words)
+                raise RefusedError("the ceremony was cancelled", hint=machine.left_behind(self.state))
 
     def _announce(self) -> None:
         have, need = machine.held(self.state), self.state.start.threshold

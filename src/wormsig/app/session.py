@@ -122,6 +122,10 @@ class Session(Generic[S, E]):
         journal.lock(ceremony)
         return cls(journal, ceremony, machine, [machine.decode(record.body) for record in journal.events(ceremony)])
 
+    def asked_to_end(self) -> str | None:
+        """Why another process of ours asked this one to end the ceremony; None when none did."""
+        return self._journal.asked_to_end(self.ceremony)
+
     def record(self, *events: E) -> S:
         """Commit events to the disk, then move the state.
 

@@ -94,11 +94,13 @@ __all__ = [
     "Verdict",
     "WaitEnded",
     "begin",
+    "can_cancel",
     "decide",
     "decode",
     "evolve",
     "held",
     "is_over",
+    "left_behind",
     "outcome",
     "peer_at_fault",
     "pending",
@@ -238,6 +240,32 @@ def pending(state: CoordinatorState) -> tuple[Effect, ...]:
         return (SubmitTransaction(state.transaction),)
     results = [(c, outcome(state, c.name)) for c in cosigners if c.met]
     return tuple(TellOutcome(c.name, result) for c, result in results if result is not None and c.told != result)
+
+
+def can_cancel(state: CoordinatorState) -> bool:
+    """Whether a person can still give the ceremony up: what is being broadcast, or was, cannot be called back."""
+    return (state.phase, Cancelled) in PHASES
+
+
+def left_behind(state: CoordinatorState) -> str | None:
+    """What a cancellation cannot undo, in words.
+
+    Args:
+        state: The state.
+
+    Returns:
+        What remains, and what makes it harmless; None when nobody signed.
+    """
+    if state.transaction is not None:
+        what = "the complete transaction exists"
+    elif verify.verify(state.copy, allowed=state.allowed).signatures:
+        what = "signatures exist"
+    else:
+        return None
+    return (
+        f"{what}, and cannot be taken back: whoever has them can still use them."
+        " Its coins stay reserved here until one of them is spent elsewhere"
+    )
 
 
 def peer_at_fault(state: CoordinatorState) -> PeerError | None:

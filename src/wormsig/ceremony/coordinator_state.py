@@ -94,6 +94,7 @@ PHASES: dict[tuple[Phase, type[Event]], Phase] = {
     (Phase.AGREED, NodeRefused): Phase.FINALIZED,
     (Phase.AGREED, BroadcastDone): Phase.BROADCAST,
     (Phase.KEPT, BroadcastAgreed): Phase.AGREED,
+    (Phase.KEPT, Cancelled): Phase.CANCELLED,
 }
 
 # Everything that moves one cosigner. Whoever was lost, declined or misbehaved may come back with a new code; who has

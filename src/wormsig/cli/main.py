@@ -32,6 +32,8 @@ COMMANDS: dict[str, str] = {
     "wallet": "Agree on a wallet, keep it, check it.",
     "key": "Software keys in encrypted files.",
     "status": "List the ceremonies on this machine.",
+    "resume": "Go on with a ceremony, in either role.",
+    "cancel": "Give a ceremony up, and tell whoever is connected.",
     "receipt": "What a ceremony left, to show, print or compare.",
     "relay": "Run your own mailbox server.",
     "demo": "A whole 2-of-3 ceremony on this machine, with real parts.",

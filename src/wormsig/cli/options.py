@@ -44,7 +44,12 @@ def _bundle(
     return decorate
 
 
-def _file(exists: bool = False) -> click.Path:
+def file_path(exists: bool = False) -> click.Path:
+    """The type of an option that names a file.
+
+    Args:
+        exists: It has to be there.
+    """
     return click.Path(path_type=Path, dir_okay=False, exists=exists)
 
 
@@ -82,14 +87,14 @@ rpc_options: Decorator[Any] = _bundle(
     click.option("--rpc-url", metavar="URL", envvar="WORMSIG_RPC_URL", help="The node.  [env: WORMSIG_RPC_URL]"),
     click.option(
         "--rpc-cookie",
-        type=_file(),
+        type=file_path(),
         envvar="WORMSIG_RPC_COOKIE",
         help="Its cookie file.  [env: WORMSIG_RPC_COOKIE]",
     ),
     click.option("--rpc-user", envvar="WORMSIG_RPC_USER", help="Its user.  [env: WORMSIG_RPC_USER]"),
     click.option(
         "--rpc-password-file",
-        type=_file(),
+        type=file_path(),
         envvar="WORMSIG_RPC_PASSWORD_FILE",
         help="A file with the password.  [env: WORMSIG_RPC_PASSWORD_FILE]",
     ),
@@ -130,7 +135,9 @@ passphrase_options: Decorator[Any] = _bundle(
     "passphrase",
     PassphraseOptions,
     {"passphrase_file": "file", "passphrase_fd": "fd"},
-    click.option("--passphrase-file", type=_file(), help="Read the key file's passphrase from this file's first line."),
+    click.option(
+        "--passphrase-file", type=file_path(), help="Read the key file's passphrase from this file's first line."
+    ),
     click.option(
         "--passphrase-fd",
         type=click.IntRange(0),
@@ -212,7 +219,7 @@ output_options: Decorator[Any] = _bundle(
     lambda output, force: (output, force),
     {"output": "output", "force": "force"},
     click.option(
-        "-o", "--output", type=_file(), metavar="FILE", help="Write a binary PSBT there, whole or not at all."
+        "-o", "--output", type=file_path(), metavar="FILE", help="Write a binary PSBT there, whole or not at all."
     ),
     click.option("--force", is_flag=True, help="Replace an existing file."),
 )

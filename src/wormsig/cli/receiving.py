@@ -99,6 +99,7 @@ class Receiving:
         relay: RelayOptions,
         console: Console,
         ready: OpenedSigner | None = None,
+        asks: bool = True,
     ) -> Self:
         """Check everything that can be checked before anybody is contacted, and open the signer.
 
@@ -112,6 +113,7 @@ class Receiving:
             relay: How to reach the relay.
             console: The terminal, or a script.
             ready: A signer that is open already; instead of `how.signer`.
+            asks: It is not signed yet, so that somebody has to be asked.
 
         Raises:
             WormsigError: Something is missing or wrong.
@@ -120,9 +122,9 @@ class Receiving:
         home = Home.from_environment()
         wallet = load_wallet(wallet_options, home)
         network = wallet.network if wallet else wallet_options.network
-        if how.reject is None and not how.later and not console.yes:
+        if asks and how.reject is None and not how.later and not console.yes:
             console.need_person("signing", hint="use -y in a script")
-        if network is not None:
+        if network is not None and asks:
             _check_bound(how, console, network)
         node = open_node(rpc, network)
         if node is not None:
@@ -162,6 +164,18 @@ class Receiving:
             later=how.later,
         )
         return cls(plan, how, home, node, relay, console)
+
+    @classmethod
+    def to_tell(cls, how: How, *, relay: RelayOptions, console: Console) -> Self:
+        """A cosigner's side that only tells the coordinator what was decided.
+
+        Args:
+            how: What the options say; its time limit.
+            relay: How to reach the relay.
+            console: The terminal, or a script.
+        """
+        plan = ReceivePlan(review=_decided_before, signer=None)
+        return cls(plan, how, Home.from_environment(), None, relay, console)
 
     def with_code(self, code: str) -> None:
         """Use a code, and run to the end."""
@@ -216,6 +230,10 @@ class Receiving:
             console.say(f"Kept. `wormsig resume {state.start.ceremony[:6]}` goes on, with --signer to sign.")
         elif outcome.txid is not None:
             console.result(outcome.txid)
+
+
+def _decided_before(psbt: Psbt, wallet_id: str | None) -> Reviewed:
+    raise AssertionError(f"{psbt.txid} of {wallet_id} was decided before")
 
 
 def _printable(reason: str | None) -> str | None:

@@ -62,6 +62,15 @@ class Running:
         """Run a ceremony of the journal to its end."""
         self._run(lambda: session, plan, qr=qr, always_broadcast=always_broadcast)
 
+    def tell(self, session: Session[CoordinatorState, CoordinatorEvent], plan: SendPlan) -> None:
+        """Tell the cosigners of a ceremony that is over, and print no result."""
+        from wormsig.errors import TransportError  # noqa: PLC0415  used here only
+
+        try:
+            self._run(lambda: session, plan, qr=False, always_broadcast=False, result=False)
+        except TransportError as error:
+            self.console.say(f"Not everybody could be told: {error.message}.")
+
     def _run(
         self,
         start: Callable[[], Session[CoordinatorState, CoordinatorEvent]],
@@ -69,6 +78,7 @@ class Running:
         *,
         qr: bool,
         always_broadcast: bool,
+        result: bool = True,
     ) -> None:
         from wormsig.app.connect import connector_for  # noqa: PLC0415  see above
         from wormsig.app.send import Coordinator  # noqa: PLC0415  same
@@ -88,7 +98,7 @@ class Running:
             run_on_reactor(ceremony)
             done = True
         finally:  # whatever happened, Ctrl-C too: nothing that was signed is lost
-            if started:
+            if started and result:
                 self._deliver(started[0].state, failed=not done)
 
     def _deliver(self, state: CoordinatorState, *, failed: bool) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
+_MAX_WORDS = 2000
 _WRITING = 0.02  # seconds that a holder may need between taking a lock and writing its name
 
 
@@ -60,11 +61,64 @@ class Locks:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
 
+    def ask(self, ceremony: str, words: str) -> bool:
+        """Ask whoever holds a ceremony to end it.
+
+        Args:
+            ceremony: Its id.
+            words: Why.
+
+        Returns:
+            Whether somebody holds it; else nothing was asked.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        if ceremony in self._held or not self._is_held(ceremony):
+            return False
+        path = self._folder / f"{ceremony}.ask"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(words.encode("utf-8", "replace")[:_MAX_WORDS] + b"\n")
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written: {error.strerror or error}") from error
+        return True
+
+    def asked(self, ceremony: str) -> str | None:
+        """Why somebody asked us to end a ceremony that we hold; None when nobody did. Asked once, told once."""
+        path = self._folder / f"{ceremony}.ask"
+        if ceremony not in self._held or not path.exists():
+            return None
+        try:
+            data = path.read_bytes()[: _MAX_WORDS + 1]
+            if not data.endswith(b"\n"):
+                return None  # it is being written
+            path.unlink()
+        except OSError:
+            return None
+        return data.decode("utf-8", "replace").strip()
+
+    def _is_held(self, ceremony: str) -> bool:
+        path = self._folder / f"{ceremony}.lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def close(self) -> None:
         """Let go of all locks. A second time it does nothing."""
         for ceremony, descriptor in self._held.items():
-            with contextlib.suppress(OSError):
-                (self._folder / f"{ceremony}.lock").unlink()
+            for suffix in (".ask", ".lock"):
+                with contextlib.suppress(OSError):
+                    (self._folder / f"{ceremony}{suffix}").unlink()
             os.close(descriptor)
         self._held.clear()
 

@@ -166,6 +166,14 @@ class Journal:
         """
         self._locks.hold(ceremony)
 
+    def ask_to_end(self, ceremony: str, words: str) -> bool:
+        """Ask the process that holds a ceremony to end it; False when none does. Raises as `Locks.ask`."""
+        return self._locks.ask(ceremony, words)
+
+    def asked_to_end(self, ceremony: str) -> str | None:
+        """Why another process asked us to end a ceremony that we hold; None when none did."""
+        return self._locks.asked(ceremony)
+
     def begin(self, row: CeremonyRow, records: Sequence[Record]) -> None:
         """Start a ceremony with its first events, in one transaction.
 
