@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from support.ceremony import Setting, setting
+from wormsig.app.home import Home
 from wormsig.app.receipt_sides import About, of_coordinator, of_cosigner
 from wormsig.ceremony import coordinator, cosigner, messages, wire
+from wormsig.ceremony.events import encode_event
 from wormsig.ceremony.transcript import of_cosigner as transcript_of_cosigner
+from wormsig.journal.store import CeremonyRow, Journal, Record, Role
 from wormsig.psbt import codec
 from wormsig.psbt.model import sha256
+from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from wormsig.ceremony.coordinator import CoordinatorEvent
     from wormsig.ceremony.cosigner import CosignerEvent
     from wormsig.ceremony.messages import Letter
@@ -175,3 +181,18 @@ def played(*, declines: str | None = None) -> Play:
     for name in play.names:
         play.tell(name)
     return play
+
+
+def keep(play: Play, home: Path, side: str = "coordinator", *, wallet: bool = True) -> None:
+    """Put one side's journal, and its wallet, where `wormsig receipt` finds them."""
+    records = play.there if side == "coordinator" else play.here[side]
+    suffix = "" if side == "coordinator" else "-c"
+    role: Role = "coordinator" if side == "coordinator" else "cosigner"
+    place = Home(home)
+    if wallet and "family" not in Registry(place.wallets()).names():
+        Registry(place.wallets()).save(replace(play.cast.scene.wallet, name="family"))
+    row = CeremonyRow(f"{play.state.start.ceremony}{suffix}", role, records[0][0], None, "regtest", "family", "test")
+    with Journal(place.journal()) as journal:
+        journal.begin(row, [Record(*encode_event(records[0][1]))])
+        for number, (at, event) in enumerate(records[1:], 1):
+            journal.append(row.id, number, at, [Record(*encode_event(event))], ended=number == len(records) - 1)
