@@ -48,7 +48,7 @@ async def test_t7_the_secret_is_in_its_file_and_nowhere_else(
         kept = ResumeSecrets(tmp_path / role, "7f3a", "peer")
         digest = kept.keep(SECRET)
         sides[role] = Rendezvous(Connector(reactor, relay.url, role=role, limits=LIMITS), kept)
-        told += [repr(kept), repr(sides[role]), digest, str(vars(sides[role]))]
+        told += [repr(kept), repr(kept._read()), repr(sides[role]), digest, str(vars(sides[role]))]
     alice, bob = await both(*(side.meet() for side in sides.values()))
     await handed_over(alice, bob, proposal(b"psbt"), b"psbt")
     told += [repr(alice), repr(meeting_place(SECRET, 0))]

@@ -145,8 +145,14 @@ async def test_meeting_again_at_once_waits_for_the_places_to_be_left(relay, tmp_
         await alice.waits()
         ended.cancel()
         ended.addErrback(lambda failure: failure.trap(CancelledError))
-    alice.meet()
+    ended = alice.meet()
     await until(lambda: alice.marks() == [])
+    await alice.waits()
+    ended.cancel()
+    ended.addErrback(lambda failure: failure.trap(CancelledError))
+    await alice.rendezvous.left()
+    assert alice.marks() == []
+    alice.meet()
     await alice.waits()
     assert alice.marks() == [0, 1]
     await alice.stop()

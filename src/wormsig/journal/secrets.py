@@ -37,6 +37,9 @@ class _Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     secret: Annotated[bytes, Meta(min_length=SECRET_SIZE, max_length=SECRET_SIZE)]
     marks: dict[Annotated[int, Meta(ge=0, le=1_000_000_000)], float]
 
+    def __repr__(self) -> str:
+        return f"_Secret({len(self.marks)} marks)"
+
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the file holds, newest secret first."""

@@ -118,10 +118,10 @@ class Agenda:
             StorageError: A mark could not be taken away.
         """
         now = self._now()
-        for number in self._meetings.marked(secret):
+        for number in set(self._meetings.marked(secret)) - set(here):
             # An earlier life's mark begins to count when it is first seen.
             later = self._later.setdefault((secret, number), _Later(REVISIT, now + REVISIT))
-            if number not in here and later.at <= now:
+            if later.at <= now:
                 self._meetings.unmark(secret, number)
         return lowest_free(self._meetings.marked(secret), here, now)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from wormsig.transport.channel import Channel
     from wormsig.transport.connector import Connector
-    from wormsig.transport.pending import Pending
+    from wormsig.transport.pending import Waiting
 
 __all__ = ["Meetings", "Place", "Rendezvous", "meeting_place"]
 
@@ -95,7 +95,7 @@ class Rendezvous:
         self._meetings = meetings
         self._now = now
         self._one = DeferredLock()
-        self._tidying: Deferred[Any] | None = None
+        self._last: _Meeting | None = None
 
     async def meet(self) -> Channel:
         """Wait until the other side is there. Cancel it to stop: every place is then left in good order.
@@ -110,17 +110,27 @@ class Rendezvous:
             PeerError: The other side came, and cannot be talked with (`VersionError`, `SameRoleError`).
         """
         async with self._one:
-            if self._tidying is not None:
-                tidying, self._tidying = self._tidying, None
-                await tidying
-            meeting = _Meeting(self._connector, self._meetings, self._now, self._tell)
+            await self._all_left()
+            meeting = self._last = _Meeting(self._connector, self._meetings, self._now, self._tell)
             try:
                 channel = await meeting.run()
-            except BaseException:
+            except Exception:
                 await meeting.stop()
                 raise
-            self._tidying = meeting.stop()
+            meeting.stop()  # the channel need not wait for it; the next meeting does, and `left`
             return channel
+
+    async def left(self) -> None:
+        """Wait until every place of a meeting that was cancelled, or that came about, is left in good order.
+
+        To be awaited before the process ends, where the end of `meet` itself was not waited for.
+        """
+        async with self._one:
+            await self._all_left()
+
+    async def _all_left(self) -> None:
+        if self._last is not None:
+            await self._last.stop()
 
     def _tell(self, notice: Notice) -> None:
         self.on_notice(notice)
@@ -143,7 +153,7 @@ class _Visit:
     def __init__(self, secret: bytes, number: int) -> None:
         self.secret = secret
         self.number = number
-        self.pending: Pending | None = None
+        self.pending: Waiting | None = None
         self.entered = False
         self.leaving = False
         self.running: Deferred[None] | None = None
@@ -195,7 +205,10 @@ class _Meeting:
         return self._outcome
 
     def stop(self) -> Deferred[Any]:
-        """Leave every place. Fires when that is done; never fails, and takes no longer than `limits.close`."""
+        """Leave every place. Fires when that is done; never fails, and takes no longer than `limits.close`.
+
+        It may be called again, to wait again.
+        """
         self._over = True
         running = [visit.running for visit in self._visits if visit.running is not None]
         for visit in list(self._visits):

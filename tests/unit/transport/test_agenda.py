@@ -83,6 +83,17 @@ def test_a_place_that_is_spoilt_again_and_again_is_tried_less_and_less() -> None
     assert plan.wait(SECRET) == 0, "and it never counts as another one"
 
 
+def test_a_place_that_was_good_for_long_and_is_spoilt_then_counts_as_new() -> None:
+    clock = Clock()
+    plan = Agenda(Disk(clock), clock)
+    for number in range(6):
+        plan.enter(SECRET, number)
+        clock.at += 500
+        plan.wanted(SECRET, {number})
+        plan.leave(SECRET, number, contact=True, clean=True)
+    assert plan.wait(SECRET) == 10
+
+
 def test_the_mark_of_a_place_where_we_are_is_kept_fresh() -> None:
     clock = Clock()
     disk = Disk(clock)
