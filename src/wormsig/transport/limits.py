@@ -21,6 +21,7 @@ class Limits:
         handshake: From the first sign of the other side to an agreed key.
         meeting: The same at a rendezvous, where two machines meet that know each other and nobody types.
         stagger: At a rendezvous, between the first place that a cosigner goes to and the second.
+        elsewhere: How long a cosigner with several relays looks for the other side at one before it looks at the next.
         takeover: After a pairing, how long a coordinator still waits at the rendezvous for a cosigner that was killed
             and comes back at once.
         comeback: How long a cosigner waits for a coordinator that vanished without a goodbye.
@@ -40,6 +41,7 @@ class Limits:
     pairing: float = 24 * HOUR
     entry: float = 300.0
     handshake: float = 60.0
+    elsewhere: float = 10.0
     meeting: float = 15.0
     stagger: float = 3.0
     takeover: float = 5.0

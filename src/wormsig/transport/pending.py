@@ -7,7 +7,7 @@ each of it ends in an error of its own within a time limit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from wormsig.transport.connector import Connector
 
 FOR_EVER = 1e9
+TOR_HINT = "is Tor running, and does it let connections out? (--tor-control-port)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,45 @@ class Terms:
         handshake: Seconds from the first sign of it to an agreed key.
         appid: The application id.
         told: A person tells the code, so that a failure may be a guess or a slip.
+        moves: It can be given up here for another relay, when this one is away for too long.
     """
 
     pairing: float
     handshake: float
     appid: str = APPID
     told: bool = True
+    moves: bool = False
+
+
+class Waiting(Protocol):
+    """What waits for the other side, at one relay (`Pending`) or at several (`Search`)."""
+
+    code: str
+    on_notice: Callable[[Notice], None]
+
+    @property
+    def contact(self) -> bool:
+        """Whether anybody else was seen with this code."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether a relay has shown the mailbox, with nobody else in it."""
+
+    @property
+    def left_cleanly(self) -> bool:
+        """Whether the code was given up, and confirmed."""
+
+    async def enter(self, code: str, entering: Callable[[], None]) -> None:
+        """Connect, and only then show the code."""
+
+    async def paired(self) -> Channel:
+        """Wait for the other side, and agree with it."""
+
+    async def abandon(self) -> None:
+        """Give the code up."""
+
+    def abandon_soon(self) -> None:
+        """The same, without waiting for it."""
 
 
 class Pending:
@@ -59,11 +93,14 @@ class Pending:
 
     Attributes:
         code: The code, to be told to the other side.
+        relay_url: Where it waits.
         on_notice: Called with each `Notice`; for status lines.
     """
 
-    def __init__(self, connector: Connector, terms: Terms) -> None:
+    def __init__(self, connector: Connector, terms: Terms, relay_url: str | None = None) -> None:
         self.code = ""
+        self.relay_url = relay_url or connector.relay_url
+        self._born: float = connector.reactor.seconds()
         self.on_notice: Callable[[Notice], None] = lambda _: None
         self._connector = connector
         self._reactor = connector.reactor
@@ -78,7 +115,7 @@ class Pending:
         self._proved = False  # the other side has shown that it knows the code
         self._link = Link(
             self._reactor,
-            connector.relay_url,
+            self.relay_url,
             self,
             hello.app_versions(connector.role, verify=connector.verify),
             appid=terms.appid,
@@ -113,7 +150,7 @@ class Pending:
         """
         wormhole = self._link.wormhole
         wormhole.get_verifier().addCallbacks(self._prove, lambda _: None)
-        await self._first(wormhole.get_welcome(), self._limits.connect, self._no_answer)
+        await self._first(wormhole.get_welcome(), self._connector.share, self._no_answer)
         entering()
         wormhole.set_code(code)
         self.code = code
@@ -206,12 +243,16 @@ class Pending:
 
     def _fail(self, error: Exception) -> None:
         """The first failure wins, whether somebody waits for it already or not."""
+        if self._failure is None and isinstance(error, RelayUnreachableError):
+            self._connector.relays.failed(self.relay_url)
         self._failure = self._failure or self._fitting(error)
         if self._waiter is not None and not self._waiter.called:
             self._waiter.errback(self._failure)
 
     def _fitting(self, error: Exception) -> Exception:
         """The failure in words that fit: at a rendezvous nobody told a code, and nobody guesses."""
+        if isinstance(error, RelayUnreachableError) and self._connector.tor is not None:
+            return RelayUnreachableError(f"{error.message} (through Tor)", hint=TOR_HINT)
         if self._terms.told or not (isinstance(error, BurnedCodeError) and error.counts):
             return error
         self._contact = True
@@ -227,8 +268,7 @@ class Pending:
         self._timers.clear()
 
     def _no_answer(self) -> None:
-        url = self._connector.relay_url
-        self._fail(RelayUnreachableError(f"the relay {url} does not answer", hint=RELAY_HINT))
+        self._fail(RelayUnreachableError(f"the relay {self.relay_url} does not answer", hint=RELAY_HINT))
 
     def _nobody(self) -> None:
         away = "" if self._link.route.connected else "; the relay could not be reached at the end"
@@ -251,6 +291,7 @@ class Pending:
         if not self._terms.told:
             self._fail(StaleCodeError("the relay has forgotten that the other side is waited for: it restarted"))
         else:
+            self._connector.relays.forgot(self.relay_url, self._born)
             self._fail(StaleCodeError("the relay has forgotten the code: it restarted", hint=NEW_CODE))
 
     # What the route tells (RouteObserver).
@@ -266,6 +307,12 @@ class Pending:
         """The library reconnects by itself."""
         if self._failure is None:
             self.on_notice(Notice.RELAY_DOWN)
+            if self._terms.moves:
+                self._after(self._limits.connect, self._away)
+
+    def _away(self) -> None:
+        if not self._link.route.connected:
+            self._no_answer()
 
     def mailbox_message(self, sides: int) -> None:
         """The relay repeats our own messages to us too."""
