@@ -10,8 +10,11 @@ import re
 from wormsig.errors import DescriptorError
 
 _BASE58 = "1-9A-HJ-NP-Za-km-z"
-# Extended private keys of BIP32 and SLIP-132 (any letter in front of `prv`), and WIF: 51 or 52 characters.
-_EXTENDED_PRIVATE = re.compile(rf"[a-zA-Z]prv[{_BASE58}]{{20,}}", re.ASCII)
+# Extended private keys of BIP32 and SLIP-132 (any letter in front of `prv`), and WIF: 51 or 52 characters. One extended
+# public key in 2000 has `prv` somewhere inside: what follows it there is shorter than a whole key of 111 characters.
+_EXTENDED_PRIVATE = re.compile(
+    rf"(?<![0-9A-Za-z])[a-zA-Z]prv[{_BASE58}]{{20,}}|[a-zA-Z]prv[{_BASE58}]{{104,}}", re.ASCII
+)
 _WIF = re.compile(rf"(?<![0-9A-Za-z])[59KLc][{_BASE58}]{{50,51}}(?![0-9A-Za-z])", re.ASCII)
 _LONG_TOKEN = re.compile(r"[0-9A-Za-z+/=]{24,}", re.ASCII)
 
