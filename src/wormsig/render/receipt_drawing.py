@@ -124,7 +124,7 @@ def _coins(receipt: Receipt, layout: Layout) -> list[_Node]:
         who = list(dict.fromkeys(named.get(index, ())))
         more = f" and {len(who) - _NAMED} more" if len(who) > _NAMED else ""
         signed = f"signed by {', '.join(who[:_NAMED])}{more}" if who else "no signature"
-        nodes.append(_Node("coin", coin.sats, (_amount(coin.sats), whose, *_broken(signed, layout))))
+        nodes.append(_Node("coin", coin.sats, (_amount(coin.sats), *_broken(whose, layout), *_broken(signed, layout))))
     rest = receipt.inputs[_SHOWN:]
     if rest:
         nodes.append(_Node("coin", *_together([coin.sats for coin in rest], "input")))
@@ -145,7 +145,7 @@ def _payment(index: int, output: OutputPart, layout: Layout) -> _Node:
     if output.kind == "change" and output.path:
         what = f"change, wallet {sanitize(output.path, NAME)}"
     address = sanitize(output.address, 200) if output.address else ""
-    return _Node(output.kind, output.sats, (_amount(output.sats), what, *_even(address, layout)))
+    return _Node(output.kind, output.sats, (_amount(output.sats), *_broken(what, layout), *_even(address, layout)))
 
 
 def _together(amounts: Sequence[int | None], noun: str) -> tuple[int | None, tuple[str, ...]]:

@@ -39,7 +39,7 @@ dt { color: var(--soft); } dd { margin: 0; padding-top: 0.2rem; }
 .bad { color: var(--bad); font-weight: 600; }
 footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
   font-size: 0.82rem; }
-@media (max-width: 46rem) {
+@media screen and (max-width: 46rem) {
   main { margin: 0; padding: 1.5rem 1rem; border: 0; box-shadow: none; }
   h1 { font-size: 1.5rem; }
   .wide { display: none; } .narrow { display: block; }
