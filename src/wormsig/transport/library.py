@@ -46,6 +46,8 @@ from wormsig.transport.errors import (
 from wormsig.transport.trust import Trust
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IAddress
 
     from wormsig.transport.trust import Check
@@ -147,10 +149,15 @@ class Client(WSClient):  # type: ignore[misc]  # the library has no annotations
 
 
 class _Endpoint:
-    """A client endpoint that prepares the library's WebSocket factory."""
+    """A client endpoint that prepares the library's WebSocket factory.
 
-    def __init__(self, endpoint: Any, route: Route) -> None:  # noqa: ANN401  IStreamClientEndpoint
-        self._endpoint = endpoint
+    Args:
+        make: Makes the endpoint proper, for each connection anew: those of txtorcon work once.
+        route: Whose it is.
+    """
+
+    def __init__(self, make: Callable[[], Any], route: Route) -> None:
+        self._make = make
         self._route = route
 
     def connect(self, factory: Any) -> Deferred[Any]:  # noqa: ANN401  IProtocolFactory
@@ -162,7 +169,7 @@ class _Endpoint:
         ours.protocol = Client
         ours.route = self._route
         ours.setProtocolOptions(maxFramePayloadSize=MAX_FRAME, maxMessagePayloadSize=MAX_FRAME, openHandshakeTimeout=20)
-        connecting: Deferred[Any] = self._endpoint.connect(factory)
+        connecting: Deferred[Any] = maybeDeferred(lambda: self._make().connect(factory))
         return connecting
 
 
@@ -198,11 +205,15 @@ class Route:
         """The library asks for its connection to the relay."""
         if tls:
             self._check = (self._trust or Trust()).check(host)
-        if self._tor is not None:
-            return _Endpoint(self._tor.stream_via(host, port, tls=self._check or False), self)
-        endpoint: Any = HostnameEndpoint(self._reactor, host, port)
         creator: Any = self._check  # zope's interfaces mean nothing to the type checker
-        return _Endpoint(endpoint if creator is None else wrapClientTLS(creator, endpoint), self)
+
+        def make() -> Any:  # noqa: ANN401  IStreamClientEndpoint
+            if self._tor is not None:
+                return self._tor.stream_via(host, port, tls=creator or False)
+            endpoint: Any = HostnameEndpoint(self._reactor, host, port)
+            return endpoint if creator is None else wrapClientTLS(creator, endpoint)
+
+        return _Endpoint(make, self)
 
     def give_up(self) -> None:
         """Drop the connection at once, and never connect again."""
