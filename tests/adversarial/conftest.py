@@ -132,7 +132,13 @@ def judge(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     return judge
 
 
-@pytest.fixture
-def scene(judge: Judge) -> Scene:
-    """The judge's wallet."""
-    return judge.scene
+@pytest.fixture(params=["wsh", "sh-wsh", "tr"])
+def scene(judge: Judge, request: pytest.FixtureRequest) -> Scene:
+    """The judge's wallet: the usual one, nested in P2SH, and in a taproot leaf."""
+    return judge.scene if request.param == judge.scene.script_type else judge.use(scene_of(request.param))
+
+
+@pytest.fixture(params=["wsh", "sh-wsh"])
+def segwit_v0(judge: Judge, request: pytest.FixtureRequest) -> Scene:
+    """The same without taproot, where that has no such row or one of its own in test_c_taproot.py."""
+    return judge.scene if request.param == judge.scene.script_type else judge.use(scene_of(request.param))

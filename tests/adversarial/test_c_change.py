@@ -15,13 +15,15 @@ from support.hostile import (
     Out,
     Scene,
     edit_output,
+    hide_output,
     scene_of,
     scripts_of,
     strip_hints,
     with_output,
+    with_own_output,
 )
 from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
-from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, p2wsh_script
+from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.psbt import updater
 from wormsig.review.context import GapLimits, ReviewContext
@@ -30,6 +32,8 @@ from wormsig.review.report import OutputKind
 from wormsig.review.review import review
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from conftest import Judge
     from wormsig.psbt.model import Psbt
 
@@ -59,21 +63,24 @@ def test_c2_fake_change_with_honest_key_origins(judge: Judge, script_type: str):
 
 
 def test_c2_fake_change_of_the_same_form(judge: Judge, scene: Scene):
-    evil = p2wsh_script(b"\x51")
-    lie = with_output(scene.psbt(), 1, TxOutput(REST, evil))
-    judge.finds(edit_output(lie, 1, {b"\x01": None}), Code.FAKE_CHANGE, quick=True)
+    lie = with_output(scene.psbt(), 1, TxOutput(REST, scene.wrap(b"\x51")))
+    shown = [key for key in lie.outputs[1] if key[0] not in {0x02, 0x07}]
+    judge.finds(edit_output(lie, 1, dict.fromkeys(shown)), Code.FAKE_CHANGE, quick=True)
     judge.finds(lie, Code.OUTPUT_SCRIPT_MISMATCH)
 
 
 def test_c2_two_names_are_enough_and_one_warns(judge: Judge, scene: Scene):
-    lie = with_output(scene.psbt(), 1, TxOutput(REST, p2wsh_script(b"\x51")))
-    derivations = [key for key in lie.outputs[1] if key[0] == 0x02]
-    two = edit_output(lie, 1, {b"\x01": None, derivations[0]: None})
+    lie = with_output(scene.psbt(), 1, TxOutput(REST, scene.wrap(b"\x51")))
+    ours = {scene.key(key) for key in scene.deriver.script(1, 0).origins}
+    derivations = [key for key in lie.outputs[1] if key[0] in {0x02, 0x07} and key[1:] in ours]
+    hidden = dict.fromkeys(key for key in lie.outputs[1] if key not in derivations)
+    two = edit_output(lie, 1, {**hidden, derivations[0]: None})
     judge.finds(two, Code.FAKE_CHANGE, quick=True)
     judge.finds(edit_output(two, 1, {derivations[1]: None}), Code.NAMES_OUR_KEY)
 
 
-def test_c2_taproot_key_origins_are_read_too(judge: Judge, scene: Scene):
+def test_c2_taproot_key_origins_are_read_too(judge: Judge, segwit_v0: Scene):
+    scene = segwit_v0
     evil = b"\x51\x20" + bytes(range(1, 33))
     lie = with_output(scene.psbt(), 1, TxOutput(REST, evil))
     honest = {key: value for key, value in lie.outputs[1].items() if key[0] == 0x02}
@@ -91,10 +98,9 @@ def test_c2_without_a_hint_change_is_found_in_the_wallet(judge: Judge, script_ty
 
 
 def test_c2_a_wrong_hint_does_not_hide_change(judge: Judge, scene: Scene):
-    elsewhere = scene.deriver.script(1, 9)
-    psbt = strip_hints(scene.psbt())
-    wrong = updater.with_output_scripts(psbt, 1, origins=dict(zip(
-        scene.deriver.script(1, 0).origins, elsewhere.origins.values(), strict=True)))  # fmt: skip
+    here, elsewhere = scene.deriver.script(1, 0), scene.deriver.script(1, 9)
+    origins = dict(zip(here.origins, elsewhere.origins.values(), strict=True))
+    wrong = scene.show_output(strip_hints(scene.psbt()), 1, scene.inner((1, 0)), origins)
     report = judge.report(wrong)
     assert report.outputs[1].path == "1/0"
     judge.finds(wrong, Code.WRONG_CHANGE_ORIGIN, quick=True)
@@ -102,9 +108,16 @@ def test_c2_a_wrong_hint_does_not_hide_change(judge: Judge, scene: Scene):
 
 def test_c2_a_hint_does_not_make_change_of_a_payment(judge: Judge, scene: Scene):
     # The stranger's output claims to be the wallet's address 1/5; the wallet's own derivation says otherwise.
-    lie = updater.with_output_scripts(scene.psbt(), 0, origins=scene.deriver.script(1, 5).origins)
+    origins = scene.deriver.script(1, 5).origins
+    lie = edit_output(scene.psbt(), 0, dict(_origin_fields(origins)))
     judge.finds(lie, Code.FAKE_CHANGE)
     assert kinds(judge, lie) == ["payment", "change"]
+
+
+def _origin_fields(origins: Mapping[bytes, KeyOrigin]) -> Iterator[tuple[bytes, bytes]]:
+    """Key origins as an output's map says them, without a script."""
+    for key, origin in origins.items():
+        yield (b"\x07" + key, b"\x00" + origin.encode()) if len(key) == 32 else (b"\x02" + key, origin.encode())
 
 
 def test_c2_without_a_wallet_nothing_is_change(judge: Judge, scene: Scene):
@@ -147,38 +160,33 @@ def test_c3_without_key_origins_the_wallets_keys_are_recognised(judge: Judge, sc
 
 
 def test_c3_the_same_keys_with_a_lower_threshold(judge: Judge, scene: Scene):
-    ours = scene.deriver.script(1, 0)
-    weak = multisig_script(1, tuple(sorted(ours.origins)))
-    lie = with_output(scene.psbt(), 1, TxOutput(REST, p2wsh_script(weak)))
-    finding = judge.finds(edit_output(lie, 1, {b"\x01": weak}), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
+    weak = scene.script_from(1, scene.deriver.script(1, 0).origins)
+    lie = hide_output(with_output(scene.psbt(), 1, TxOutput(REST, scene.wrap(weak))), 1)
+    finding = judge.finds(scene.show_output(lie, 1, weak, {}), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
     assert "1-of-3 of the wallet's own keys" in finding.details[0]
 
 
 def test_c3_the_wallets_keys_in_another_kind_of_script(judge: Judge, scene: Scene):
-    ours = scene.deriver.script(1, 0)
-    script = ours.witness
-    assert script is not None
-    lie = with_output(scene.psbt(), 1, TxOutput(REST, p2sh_script(script)))
-    judge.finds(edit_output(lie, 1, {b"\x00": script, b"\x01": None}), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
+    keys = [key.rjust(33, b"\x02") for key in scene.deriver.script(1, 0).origins]  # x-only keys are even
+    script = multisig_script(2, sorted(keys))
+    lie = hide_output(with_output(scene.psbt(), 1, TxOutput(REST, p2sh_script(script))), 1)
+    judge.finds(edit_output(lie, 1, {b"\x00": script}), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
 
 
 def test_c3_bare_multisig_needs_no_hint(judge: Judge, scene: Scene):
-    _, script, _ = scene.lookalike()
-    lie = with_output(scene.psbt(), 1, TxOutput(REST, script))
-    judge.finds(edit_output(lie, 1, dict.fromkeys(lie.outputs[1])), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
+    keys = [key.rjust(33, b"\x02") for key in scene.lookalike()[2]]
+    lie = with_output(scene.psbt(), 1, TxOutput(REST, multisig_script(2, sorted(keys))))
+    judge.finds(hide_output(lie, 1), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
 
 
 def test_c3_our_key_from_a_branch_that_the_wallet_does_not_have(judge: Judge, scene: Scene):
     alice = scene.people[0]
-    path = (*alice.key().origin.path, 7, 3)
+    path = (*alice.key(scene.script_type).origin.path, 7, 3)
     ours = alice.master.derive(path).neuter().pubkey
-    evil = MALLORY.master.neuter().pubkey
-    script = multisig_script(1, (ours, evil))
-    lie = with_output(scene.psbt(), 1, TxOutput(REST, p2wsh_script(script)))
-    lie = edit_output(lie, 1, dict.fromkeys(lie.outputs[1]))
-    origins = {ours: KeyOrigin(alice.master.fingerprint, path)}
-    lie = updater.with_output_scripts(lie, 1, witness_script=script, origins=origins)
-    judge.finds(lie, Code.FOREIGN_KEY_IN_CHANGE, quick=True)
+    script = scene.script_from(1, (ours, MALLORY.master.neuter().pubkey))
+    lie = hide_output(with_output(scene.psbt(), 1, TxOutput(REST, scene.wrap(script))), 1)
+    origins = {scene.key(ours): KeyOrigin(alice.master.fingerprint, path)}
+    judge.finds(scene.show_output(lie, 1, script, origins), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
 
 
 @pytest.mark.parametrize("script_type", MAIN_TYPES)
@@ -194,11 +202,11 @@ def test_c3_pay_anyway_warns_and_is_never_unattended(judge: Judge, script_type: 
 
 
 def test_c3_payment_to_another_wallet_of_ours(judge: Judge, scene: Scene):
-    other = scene_of(threshold=3)
+    other = scene_of(scene.script_type, threshold=3)
     savings = replace(other.wallet, name="savings")
     target = other.deriver.script(0, 4)
     pays = with_output(scene.psbt(), 0, TxOutput(30_000_000, target.script_pubkey))
-    pays = updater.with_output_scripts(pays, 0, **scripts_of(target))
+    pays = with_own_output(pays, 0, target)
     judge.finds(pays, Code.FOREIGN_KEY_IN_CHANGE)  # the same keys under another threshold
     report = judge.report(pays, other_wallets=(savings,))
     assert [finding.code for finding in report.findings] == [Code.OTHER_WALLET]
@@ -271,21 +279,16 @@ def test_c4_the_limits_can_be_set(judge: Judge, scene: Scene):
 
 
 def test_c4_branches_come_from_the_descriptor(judge: Judge, scene: Scene):
-    keys = [person.master.derive((*person.key().origin.path, 2, 0)).neuter().pubkey for person in scene.people]
-    script = multisig_script(2, tuple(sorted(keys)))
-    lie = with_output(scene.psbt(), 1, TxOutput(REST, p2wsh_script(script)))
-    lie = edit_output(lie, 1, dict.fromkeys(lie.outputs[1]))
+    kind = scene.script_type
+    keys = [person.master.derive((*person.key(kind).origin.path, 2, 0)).neuter().pubkey for person in scene.people]
+    script = scene.script_from(2, keys)
+    lie = hide_output(with_output(scene.psbt(), 1, TxOutput(REST, scene.wrap(script))), 1)
     origins = {
-        key: KeyOrigin(person.master.fingerprint, (*person.key().origin.path, 2, 0))
+        scene.key(key): KeyOrigin(person.master.fingerprint, (*person.key(kind).origin.path, 2, 0))
         for key, person in zip(keys, scene.people, strict=True)
     }
-    judge.finds(
-        updater.with_output_scripts(lie, 1, witness_script=script, origins=origins),
-        Code.FOREIGN_KEY_IN_CHANGE,
-        quick=True,
-    )
-    hidden = updater.with_output_scripts(lie, 1, origins=origins)
-    judge.finds(hidden, Code.FAKE_CHANGE, quick=True)
+    judge.finds(scene.show_output(lie, 1, script, origins), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
+    judge.finds(edit_output(lie, 1, dict(_origin_fields(origins))), Code.FAKE_CHANGE, quick=True)
 
 
 def test_c4_unhinted_change_is_searched_up_to_the_limit(judge: Judge, scene: Scene):

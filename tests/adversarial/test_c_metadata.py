@@ -26,7 +26,7 @@ from support.hostile import (
     with_output,
 )
 from wormsig.bitcoin.base58 import decode_check
-from wormsig.bitcoin.keys import KeyOrigin, parse_path
+from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network, address_of
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxInput, TxOutput
 from wormsig.psbt import codec
@@ -112,7 +112,8 @@ def test_c10_a_key_that_is_none_of_the_wallets(judge: Judge, scene: Scene):
 
 def test_c10_other_metadata_is_a_notice(judge: Judge, scene: Scene):
     key = scene.wallet.keys[0]
-    origin = KeyOrigin(bytes(4), parse_path("48h/1h/0h/3h")).encode()
+    depth = len(key.origin.path)
+    origin = KeyOrigin(bytes(4), (*key.origin.path[: depth - 1], HARDENED + 77)).encode()
     lie = edit_global(scene.psbt(), {_xpub(key, parent=bytes(4)): origin})
     finding = judge.finds(lie, Code.XPUB_METADATA)
     assert "fingerprint and path and parent" in finding.message

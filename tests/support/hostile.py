@@ -173,6 +173,24 @@ class Scene:
             return p2wsh_script(script)
         return p2sh_script(p2wsh_script(script) if self.script_type == "sh-wsh" else script)
 
+    def script_from(self, threshold: int, pubkeys: Iterable[bytes]) -> bytes:
+        """An m-of-n of some public keys of 33 bytes, as the wallet's type writes it."""
+        if self.script_type == "tr":
+            return multi_a_script(threshold, sorted(key[-32:] for key in pubkeys))
+        return multisig_script(threshold, sorted(pubkeys))
+
+    def inner(self, place: tuple[int, int]) -> bytes:
+        """The script within the wallet's script at a place: the leaf of taproot, else the witnessScript."""
+        own = self.deriver.script(*place)
+        if own.taproot is not None and own.taproot.output.tree is not None:
+            return own.taproot.output.tree.leaves[0][1].script
+        assert own.witness is not None
+        return own.witness
+
+    def key(self, pubkey: bytes) -> bytes:
+        """A public key of 33 bytes as the wallet's scripts hold it."""
+        return pubkey[-32:] if self.script_type == "tr" else pubkey
+
     def show_output(self, psbt: Psbt, index: int, script: bytes, origins: Mapping[bytes, KeyOrigin]) -> Psbt:
         """An output's map that shows a script of the wallet's type, with key origins."""
         if self.script_type == "tr":
@@ -295,6 +313,11 @@ def with_output(psbt: Psbt, index: int, output: TxOutput) -> Psbt:
     outputs = list(psbt.tx.outputs)
     outputs[index] = output
     return edit_tx(psbt, outputs=tuple(outputs))
+
+
+def hide_output(psbt: Psbt, index: int) -> Psbt:
+    """An output of which the PSBT says nothing."""
+    return edit_output(psbt, index, dict.fromkeys(psbt.outputs[index]))
 
 
 def add_input(psbt: Psbt, previous: Transaction, fields: Mapping[bytes, bytes] | None = None) -> Psbt:
