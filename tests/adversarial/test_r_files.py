@@ -1,4 +1,7 @@
-"""THREATS, rows R1 to R7, on files: what `wormsig combine` makes of answers that came by USB stick."""
+"""THREATS, rows R1 to R8, on files: what `wormsig combine` makes of answers that came by USB stick.
+
+Of P2WSH, nested P2WSH and taproot wallets alike; over the wire (test_r_answers.py) the same code judges them.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.hostile import edit_global, edit_input, edit_tx
+from support.hostile import Scene, edit_global, edit_input, edit_tx
+from support.kinds import PEOPLE, kind
 from wormsig.errors import ExitCode
 from wormsig.psbt import codec
+from wormsig.psbt.contribution import extract as extract_contribution
 from wormsig.psbt.extractor import extract
 from wormsig.psbt.finalizer import finalize
-from wormsig.psbt.model import partial_sigs
-from wormsig.psbt.verify import verify
+from wormsig.psbt.sigkeys import field_key
+from wormsig.psbt.verify import held_signatures, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Judge
-    from support.hostile import Scene
     from wormsig.psbt.model import Psbt
 
 
@@ -56,10 +60,9 @@ def desk(judge: Judge, scene: Scene, tmp_path: Path) -> Desk:
 
 def spoiled(psbt: Psbt, other: Psbt) -> Psbt:
     """Bob's good signature replaced by one that he made elsewhere."""
-    for pubkey in partial_sigs(psbt, 0):
-        (wrong,) = partial_sigs(other, 0).values()
-        return edit_input(psbt, 0, {b"\x02" + pubkey: wrong})
-    raise AssertionError("no signature")
+    ((key, _),) = held_signatures(psbt, 0).items()
+    (wrong,) = held_signatures(other, 0).values()
+    return edit_input(psbt, 0, {field_key(key): wrong})
 
 
 def test_r1_another_transaction_on_files_brings_nothing(desk: Desk) -> None:
@@ -74,7 +77,7 @@ def test_r2_a_bad_answer_leaves_the_good_ones_in_the_output(desk: Desk) -> None:
     bad = spoiled(bob, elsewhere)
     out = desk.combine(bad, carol, b"no psbt at all", code=ExitCode.PEER)
     assert out is not None
-    assert partial_sigs(out, 0) == partial_sigs(carol, 0)
+    assert held_signatures(out, 0) == held_signatures(carol, 0)
 
 
 def test_r3_the_good_signature_stays_in_either_order(desk: Desk) -> None:
@@ -120,3 +123,21 @@ def test_failures_of_our_own_leave_no_output(desk: Desk) -> None:
     missing = ("combine", str(desk.mine), str(desk.folder / "nowhere"), "-o", str(desk.out))
     assert desk.judge.run(*missing)[0] == ExitCode.INPUT
     assert not desk.out.exists()
+
+
+def test_r8_nonces_and_partial_signatures_of_musig_are_not_merged(judge: Judge, tmp_path: Path) -> None:
+    scene = judge.use(Scene.of(replace(kind("tr-musig-leaf"), name="family"), PEOPLE))
+    desk = Desk(judge, scene, tmp_path)
+    (aggregate,) = [key[1:] for key in desk.psbt.inputs[0] if key[0] == 0x1A][:1]
+    participant = desk.psbt.inputs[0][b"\x1a" + aggregate][:33]
+    nonce = {b"\x1b" + participant + aggregate: participant * 2}
+    signed = {b"\x1c" + participant + aggregate: bytes(31) + b"\x01"}
+    # Nobody here makes or checks them yet, so a nonce that comes twice, or is bound to another message, brings nothing.
+    for fields in (nonce, signed, {**nonce, **signed}):
+        assert desk.combine(edit_input(desk.psbt, 0, fields), code=ExitCode.INPUT) is None
+    answer = extract_contribution(desk.psbt, edit_input(desk.psbt, 0, {**nonce, **signed}))
+    assert (answer.signatures, answer.preimages, answer.already_known) == ((), (), 0)
+    assert {difference.field for difference in answer.differences} == {
+        "PSBT_IN_MUSIG2_PUB_NONCE",
+        "PSBT_IN_MUSIG2_PARTIAL_SIG",
+    }
