@@ -6,6 +6,7 @@ does not wait for goodbyes any more.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+
+_COLLECT = 2_000  # new objects between two garbage collections; `cli.main` lets more pass while modules load
 
 
 def _exit_at_once(signum: int) -> None:
@@ -72,6 +75,8 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
 
     before = {signum: signal.signal(signum, on_signal) for signum in (signal.SIGINT, *ending_signals())}
     reactor.callWhenRunning(start)
+    gc.freeze()  # what was loaded stays
+    gc.set_threshold(_COLLECT)
     try:
         reactor.run(installSignalHandlers=False)
     finally:
