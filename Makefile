@@ -13,7 +13,7 @@ FUZZ := $(VENV)/.stamp-fuzz
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check format docs bench fuzz dist clean
+.PHONY: help install demo test test-long test-browser check format docs bench fuzz dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -40,10 +40,13 @@ demo: $(RUNTIME) ## a whole 2-of-3 ceremony on this machine: mailbox server, bit
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/wormsig demo $(ARGS)
 
 test: $(DEV) ## every test, but those that take more than ten minutes (ARGS="-k name" for some)
-	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m "not long" $(ARGS)
+	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m "not long" --ignore=tests/browser $(ARGS)
 
 test-long: $(DEV) $(FUZZ) ## the tests that take more than ten minutes
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m long $(ARGS)
+
+test-browser: $(DEV) ## receipts in a real browser: needs Chromium, which is not installed for you
+	@scripts/find-chromium.sh >/dev/null && exec $(BIN)/python -m pytest tests/browser $(ARGS)
 
 check: $(DEV) ## the static checks: ruff, mypy, import-linter, generated docs
 	$(BIN)/ruff check .

@@ -67,7 +67,7 @@ def python_stub(folder, name, *, version, has_venv):
 def test_help_lists_what_there_is(clone):
     done = make(clone)
     assert done.returncode == 0
-    for target in ("demo", "test", "test-long", "check", "bench", "fuzz", "clean", "help"):
+    for target in ("demo", "test", "test-long", "test-browser", "check", "bench", "fuzz", "clean", "help"):
         assert f"make {target} " in done.stdout
     assert not (clone / ".venv").exists()
 
