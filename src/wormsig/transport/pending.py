@@ -311,8 +311,11 @@ class Pending:
                 self._after(self._limits.connect, self._away)
 
     def _away(self) -> None:
+        # Stale, so that the same place is gone to again, at another relay: what stays behind at this one harms nobody
+        # who looks at several.
         if not self._link.route.connected:
-            self._no_answer()
+            self._connector.relays.failed(self.relay_url)
+            self._fail(StaleCodeError(f"the relay {self.relay_url} is gone"))
 
     def mailbox_message(self, sides: int) -> None:
         """The relay repeats our own messages to us too."""

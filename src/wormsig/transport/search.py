@@ -124,12 +124,12 @@ class Search:
     async def abandon(self) -> None:
         """Give the code up everywhere. Never fails, never takes longer than `limits.close`."""
         self._over = True
-        await gatherResults([ensureDeferred(pending.abandon()) for pending in self._here.values()])
+        await gatherResults([ensureDeferred(pending.abandon()) for pending in list(self._here.values())])
 
     def abandon_soon(self) -> None:
         """The same, without waiting for it."""
         self._over = True
-        for pending in self._here.values():
+        for pending in list(self._here.values()):
             pending.abandon_soon()
 
     def _all(self) -> list[Pending]:
