@@ -57,6 +57,10 @@ class Home:
         """The secrets by which ceremonies are resumed, a file each. Raises StorageError when it cannot be made."""
         return self._folder("journal", "links")
 
+    def notices(self) -> Path:
+        """What was told once and need not be told again. Raises StorageError when it cannot be made."""
+        return self._folder("notices")
+
     def log_file(self) -> Path:
         """The log of bugs. Raises StorageError when its folder cannot be made."""
         return self._folder("log") / "wormsig.log"

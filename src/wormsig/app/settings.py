@@ -75,7 +75,8 @@ class RelayOptions:
     """Magic Wormhole's own options.
 
     Attributes:
-        url: The mailbox server's WebSocket URL.
+        urls: The mailbox servers' WebSocket URLs, in the order in which they are tried.
+        authority: A file with the certificates that may vouch for them, in place of the system's.
         code_length: Words in a new code.
         verify: Compare the verifier before anything is sent.
         tor: Connect through Tor.
@@ -83,9 +84,15 @@ class RelayOptions:
         tor_control_port: Endpoint of a running Tor's control port.
     """
 
-    url: str
+    urls: tuple[str, ...]
+    authority: Path | None = None
     code_length: int = 3
     verify: bool = False
     tor: bool = False
     launch_tor: bool = False
     tor_control_port: str | None = None
+
+    @property
+    def through_tor(self) -> bool:
+        """Whether any of the options asks for Tor."""
+        return self.tor or self.launch_tor or self.tor_control_port is not None

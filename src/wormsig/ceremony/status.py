@@ -128,6 +128,21 @@ class ConnectionNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayChosen:
+    """Of several relays this one is in use now."""
+
+    relay: str
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPaused:
+    """A relay keeps forgetting codes; the next one waits."""
+
+    relay: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdReached:
     """Enough verified signatures."""
 
@@ -254,7 +269,8 @@ class Rejoined:
 
 Status = (
     Started | SignedHere | CodeReady | PeerConnected | PsbtDelivered | PeerProgress | SignaturesTaken | AnswerRefused
-    | PeerDeclined | CodeFailed | PeerLost | ConnectionNotice | ThresholdReached | NodeAccepts | Broadcast
+    | PeerDeclined | CodeFailed | PeerLost | ConnectionNotice | RelayChosen | RelayPaused | ThresholdReached
+    | NodeAccepts | Broadcast
     | OutcomeDelivered | StillToTell | Joined | PsbtReceived | SignedBefore | AnswerSent | DeclineSent | AnswerJudged
     | OutcomeSeen | CoordinatorGone | Rejoining | Rejoined
 )  # fmt: skip

@@ -150,7 +150,8 @@ relay_options: Decorator[Any] = _bundle(
     "relay",
     RelayOptions,
     {
-        "relay_url": "url",
+        "relay_url": "urls",
+        "relay_ca": "authority",
         "code_length": "code_length",
         "verify": "verify",
         "tor": "tor",
@@ -161,9 +162,17 @@ relay_options: Decorator[Any] = _bundle(
         "--relay-url",
         metavar="URL",
         envvar="WORMHOLE_RELAY_URL",
-        default=PUBLIC_RELAY,
-        show_default=True,
-        help="The mailbox server.  [env: WORMHOLE_RELAY_URL]",
+        multiple=True,
+        callback=lambda _ctx, _param, urls: tuple(urls) or (PUBLIC_RELAY,),
+        help="The mailbox server, ws:// or wss://; the public one when left out. Repeat to fall back on others, "
+        "tried in order (in the variable, with spaces between).  [env: WORMHOLE_RELAY_URL]",
+    ),
+    click.option(
+        "--relay-ca",
+        type=file_path(),
+        metavar="FILE",
+        envvar="WORMSIG_RELAY_CA",
+        help="Believe only these certificates about a wss:// relay, not the system's.  [env: WORMSIG_RELAY_CA]",
     ),
     click.option(
         "-c",
@@ -175,9 +184,13 @@ relay_options: Decorator[Any] = _bundle(
         help="Words in a new code.",
     ),
     click.option("-v", "--verify", is_flag=True, help="Compare the verifier before anything is sent."),
-    click.option("--tor", is_flag=True, help="Connect through Tor."),
-    click.option("--launch-tor", is_flag=True, help="Start a Tor of our own, rather than use a running one."),
-    click.option("--tor-control-port", metavar="ENDPOINT", help="Control port of the running Tor."),
+    click.option("--tor", is_flag=True, help="Connect through the Tor that runs here."),
+    click.option("--launch-tor", is_flag=True, help="Through a Tor of our own, started for this."),
+    click.option(
+        "--tor-control-port",
+        metavar="ENDPOINT",
+        help="Through the Tor with this control port.",
+    ),
 )
 
 _console_fields = {"as_json": "as_json", "quiet": "quiet", "no_color": "no_color"}

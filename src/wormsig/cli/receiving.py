@@ -14,6 +14,7 @@ from wormsig.app.policy import Policy, check_recipients
 from wormsig.app.receive_plan import ReceivePlan, Reviewed
 from wormsig.app.signing import OpenedSigner, open_signer, review_psbt
 from wormsig.bitcoin.network import Network
+from wormsig.cli.notices import tell_once
 from wormsig.cli.passphrase import passphrases
 from wormsig.errors import UsageError
 from wormsig.psbt import codec
@@ -208,11 +209,12 @@ class Receiving:
         from wormsig.cli.watchers import ReceiveWatcher  # noqa: PLC0415  same
 
         async def ceremony(reactor: Any) -> CosignerState:  # noqa: ANN401  Twisted's reactor has no one type
-            connector = await connector_for(reactor, self.relay, "cosigner")
             watcher = ReceiveWatcher(self.console)
+            connector = await connector_for(reactor, self.relay, "cosigner", watcher.status)
             cosigner = Cosigner(self.plan, journal, connector, self.home, node=self.node, watcher=watcher)
             return await go(cosigner, connector, watcher)
 
+        tell_once(self.console, self.home, self.relay)
         self._tell(run_on_reactor(ceremony))
 
     def _tell(self, state: CosignerState) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wormsig.app.files import write_result
+from wormsig.cli.notices import tell_once
 from wormsig.psbt import codec
 
 if TYPE_CHECKING:
@@ -88,11 +89,12 @@ class Running:
         started: list[Session[CoordinatorState, CoordinatorEvent]] = []
 
         async def ceremony(reactor: Any) -> None:  # noqa: ANN401  Twisted's reactor has no one type
-            connector = await connector_for(reactor, self.relay, "coordinator")
-            started.append(start())
             watcher = SendWatcher(self.console, qr=qr, always_broadcast=always_broadcast)
+            connector = await connector_for(reactor, self.relay, "coordinator", watcher.status)
+            started.append(start())
             await Coordinator(plan, started[0], connector, node=self.node, watcher=watcher, home=self.home).run()
 
+        tell_once(self.console, self.home, self.relay)
         done = False
         try:
             run_on_reactor(ceremony)

@@ -44,7 +44,7 @@ _WORDS = 300
 # A status that stands in none of the three, but CodeReady, is a type error here.
 _OfConnection: TypeAlias = (
     told.CodeFailed | told.PeerConnected | told.PeerLost | told.PsbtDelivered | told.PeerProgress
-    | told.ConnectionNotice
+    | told.ConnectionNotice | told.RelayChosen | told.RelayPaused
 )  # fmt: skip
 _OfOurs: TypeAlias = (
     told.Joined | told.PsbtReceived | told.SignedBefore | told.AnswerSent | told.DeclineSent | told.AnswerJudged
@@ -109,7 +109,7 @@ def _of(cosigner: str, text: str) -> str:
     return f"  {sanitize(cosigner, 40):<12} {text}"
 
 
-def _about_connection(status: _OfConnection) -> str:
+def _about_connection(status: _OfConnection) -> str:  # noqa: PLR0911  one line per status
     match status:
         case told.CodeFailed(cosigner=who, why=why, count=count):
             times = f" (number {count})" if count > 1 else ""
@@ -124,6 +124,10 @@ def _about_connection(status: _OfConnection) -> str:
             return _of(who, _PROGRESS.get(state, sanitize(state, 40)))
         case told.ConnectionNotice(cosigner=who, notice=notice):
             return f"{sanitize(notice)}." if who is None else _of(who, sanitize(notice))
+        case told.RelayChosen(relay=relay):
+            return f"The relay {sanitize(relay, 200)} is in use; the others need it in their --relay-url too."
+        case told.RelayPaused(relay=relay, seconds=seconds):
+            return f"The relay {sanitize(relay, 200)} keeps forgetting codes; the next one comes in {seconds} s."
         case _:
             assert_never(status)
 

@@ -48,6 +48,14 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     (told.ConnectionNotice("bob", "no sign of the other side"), "  bob          no sign of the other side"),
     (told.ConnectionNotice(None, "the relay is back"), "the relay is back."),
     (
+        told.RelayChosen("ws://localhost:4000/v1"),
+        "The relay ws://localhost:4000/v1 is in use; the others need it in their\n  --relay-url too.",
+    ),
+    (
+        told.RelayPaused("ws://localhost:4000/v1", 4),
+        "The relay ws://localhost:4000/v1 keeps forgetting codes; the next one comes in 4\n  s.",
+    ),
+    (
         told.ThresholdReached(2, 2, TXID, 294),
         "2 of 2 signatures, all verified. The transaction is final (294 vB).",
     ),
