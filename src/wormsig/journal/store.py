@@ -13,13 +13,13 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from wormsig.errors import StorageError
+from wormsig.journal import header
 from wormsig.journal.locks import Locks
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ Role = Literal["coordinator", "cosigner"]
 APPLICATION_ID = 0x776F726D  # "worm", in SQLite's header: tells our files from others
 SCHEMA_VERSION = 1
 
-_MAGIC = b"SQLite format 3\x00"
 _PATIENCE = 10  # seconds for another process to finish its transaction
 
 _SCHEMA = """
@@ -100,12 +99,16 @@ class Journal:
         with self._errors():
             if not os.path.lexists(path):
                 _create(path)
-            _check_header(path)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE)
+            self._held: tuple[int, int] | None = header.hold(path, APPLICATION_ID)
             try:
-                self._prepare()
+                self._db = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE)
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._db.close()
+                    raise
             except BaseException:
-                self._db.close()
+                header.let_go(self._held)
                 raise
 
     def _prepare(self) -> None:
@@ -154,6 +157,9 @@ class Journal:
         """Close the file and release the locks. A second time it does nothing."""
         self._db.close()
         self._locks.close()
+        if self._held is not None:
+            header.let_go(self._held)
+            self._held = None
 
     def lock(self, ceremony: str) -> None:
         """Hold a ceremony for this process until the journal is closed (THREATS M3).
@@ -296,26 +302,6 @@ def _genesis(ceremony: str) -> bytes:
 def _chained(before: bytes, at: int, kind: str, body: bytes) -> bytes:
     """The hash of an event and of all before it."""
     return hashlib.sha256(before + at.to_bytes(8, "big", signed=True) + kind.encode() + b"\x00" + body).digest()
-
-
-def _check_header(path: Path) -> None:
-    """Refuse a file that is not ours, by its first bytes: opening a foreign database could already change it.
-
-    Raises:
-        StorageError: Not ours.
-        OSError: Not readable, or a symbolic link.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        header = os.read(descriptor, 100) if stat.S_ISREG(mode) else b""
-        application = int.from_bytes(header[68:72], "big")
-        if not header.startswith(_MAGIC) or application != APPLICATION_ID:
-            raise StorageError(f"{path} is not a journal of wormsig; it was not touched", hint="move it away")
-        if mode & 0o077:
-            os.fchmod(descriptor, 0o600)  # a backup that came back readable for others
-    finally:
-        os.close(descriptor)
 
 
 def _create(path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import sqlite3
 import stat
@@ -520,3 +521,44 @@ def test_a_lock_file_that_vanishes_while_it_is_taken_is_not_taken_for_one(
     second.close()
     third.hold(ONE)
     third.close()
+
+
+READER = """
+import sys
+from pathlib import Path
+from wormsig.journal.store import Journal
+with Journal(Path(sys.argv[1])) as journal:
+    print(len(journal.events("a" * 32)))
+"""
+
+
+def test_who_only_reads_takes_nothing_away_from_who_writes(tmp_path: Path) -> None:
+    """Another process comes and goes while this one reads beside its own writing, as a review does."""
+    path = tmp_path / "journal.sqlite3"
+    row = CeremonyRow("a" * 32, "coordinator", 1, None, "regtest", None, "send")
+    with Journal(path) as journal:
+        journal.begin(row, [Record("x", b"{}")])
+        for seq in range(1, 4):
+            with Journal(path) as beside:
+                assert len(beside.events(row.id)) == seq
+            read = subprocess.run([sys.executable, "-c", READER, str(path)], capture_output=True, text=True, check=True)
+            assert int(read.stdout) == seq
+            journal.append(row.id, seq, 1, [Record("x", b"{}")])
+        # As after a power cut: what is on the disk, without what this process would still do.
+        copy = tmp_path / "copy.sqlite3"
+        for suffix in ("", "-wal"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                shutil.copy(part, copy.with_name(copy.name + suffix))
+    with Journal(copy) as found:
+        assert len(found.events(row.id)) == 4
+
+
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    Journal(path).close()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        with Journal(path), Journal(path):
+            pass
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
