@@ -138,8 +138,8 @@ def _ceremony(world: World, psbt: Path) -> None:
     assert receive.wait() == 0, receive.err
 
 
-def _inspected(world: World, name: str, psbt: Path) -> dict[str, str]:
-    shown = json.loads(world[name].run("inspect", psbt, "--json").stdout)
+def _inspected(world: World, name: str, psbt: Path, *options: str) -> dict[str, str]:
+    shown = json.loads(world[name].run("inspect", psbt, "--json", *options).stdout)
     return {finding["code"]: finding["message"] for finding in shown["findings"]}
 
 
@@ -181,7 +181,8 @@ def test_c24_paying_twice_after_a_ceremony_on_both_sides(world: World):
 
 def test_c24_coins_of_a_signed_transaction_stay_reserved_until_spent_elsewhere(world: World):
     world.fund()
-    first = world.psbt(name="first.psbt")
+    payment = f"{world.somewhere()}:0.3"
+    first = world.psbt(payment, name="first.psbt")
     alice = world["alice"]
     assert alice.run("sign", first, "--signer", alice.signer, "-y").returncode == ExitCode.DONE
     arguments = ("create", "--to", f"{world.somewhere()}:0.2", "--fee-rate", "5", "-o", alice.home / "next.psbt")
@@ -204,3 +205,8 @@ def test_c24_coins_of_a_signed_transaction_stay_reserved_until_spent_elsewhere(w
     bob.run("broadcast", both, "-y", check=True)
     world.node.mine(1)
     alice.run(*arguments, check=True)
+
+    # The first one is dead, so the same payment is none that could be made twice; without a node nobody knows.
+    again = world.psbt(payment, name="again.psbt")
+    assert _inspected(world, "alice", again) == {}
+    assert Code.PAID_BEFORE in _inspected(world, "alice", again, "--rpc-url", "")

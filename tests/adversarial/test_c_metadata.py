@@ -326,6 +326,12 @@ def test_c24_paying_twice_with_other_coins(judge: Judge, scene: Scene):
     judge.passes(with_output(scene.psbt(), 0, TxOutput(29_999_999, STRANGER)), signed_before=(before,))
 
 
+def test_c24_a_payment_that_two_of_our_keys_signed_is_named_once(judge: Judge, scene: Scene):
+    before = _signed_before(judge, scene)
+    report = judge.report(scene.psbt(), signed_before=(before, replace(before, at=1_700_000_000)))
+    assert [found.code for found in report.findings] == [Code.PAID_BEFORE]
+
+
 def test_c24_a_replacement_is_named_with_both_fees(judge: Judge, scene: Scene):
     before = _signed_before(judge, scene)
     coins = [Coin(index=8), Coin(index=9)]

@@ -138,6 +138,12 @@ def test_c5_every_other_type_is_refused(judge: Judge, scene: Scene, sighash: int
     judge.finds(edit_input(scene.psbt(), 0, {b"\x03": sighash.to_bytes(4, "little")}), Code.SIGHASH_FIELD)
 
 
+def test_c5_a_default_signature_where_the_field_asks_for_all(judge: Judge, scene: Scene):
+    signed = scene.sign(scene.psbt(), "bob")
+    finding = judge.finds(edit_input(signed, 0, {b"\x03": (1).to_bytes(4, "little")}), Code.BAD_SIGNATURE)
+    assert "is of type DEFAULT, and the input asks for ALL" in finding.message
+
+
 # --- C7, C21: the wallet's own inputs
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from support.bitcoind import RegtestNode
 from support.payer import Payer
-from wormsig.app.create import Order, create, parse_payment
+from wormsig.app.create import create
+from wormsig.app.order import Order, parse_payment
 from wormsig.app.settings import ReviewOptions
 from wormsig.bitcoin.network import Network, address_of, script_of
 from wormsig.bitcoin.tx import parse_transaction

@@ -11,11 +11,14 @@ from support.cosigners import people
 from support.kinds import descriptors
 from support.spending import approved
 from wormsig.app.combining import combine_answers, finalize_psbt
-from wormsig.app.create import Order, create, parse_payment
+from wormsig.app.create import create
+from wormsig.app.order import Order, parse_payment
 from wormsig.app.settings import ReviewOptions
 from wormsig.bitcoin.network import Network
+from wormsig.errors import NodeError, UsageError
 from wormsig.node.client import Node
 from wormsig.psbt import codec
+from wormsig.review.findings import Code
 from wormsig.signers.secret import read_secret
 from wormsig.signers.software import SoftwareKey
 from wormsig.wallet.checksum import with_checksum
@@ -51,9 +54,9 @@ class Family:
         for index in range(3):
             node.fund(self.deriver.address(0, index), MILLION)
 
-    def created(self, amount):
+    def created(self, amount, **more):
         payment = parse_payment(f"{self.node.wallet().call('getnewaddress')}:{amount}", Network.REGTEST)
-        order = Order((payment,), Fraction(RATE))
+        order = Order((payment,), Fraction(RATE), **more)
         return create(order, self.wallet, self.ours, registry=self.registry, options=ReviewOptions())
 
     def sign(self, psbt, person):
@@ -109,6 +112,22 @@ def test_created_signed_and_mined_at_the_fee_rate_ordered(family, signing):
     assert made.report.vsize is not None
     assert abs(made.report.vsize - tx.vsize) <= tx.vsize / 100
     assert RATE <= paid / tx.vsize <= RATE * 1.02
+
+
+@pytest.mark.parametrize("family", ["wsh-wrappers"], indirect=True)
+def test_a_sequence_opens_what_stands_behind_older(family):
+    # Alice and bob need carol, or older(10). Young coins are left alone, and refused by name.
+    with pytest.raises(NodeError, match="not enough money"):
+        family.created("0.025", sequence=10)
+    coin = next(coin.outpoint for coin in family.ours.ensure_watch_wallet(family.wallet).coins())
+    with pytest.raises(UsageError, match="the sequence asks for 10"):
+        family.created("0.005", sequence=10, coins=(coin,))
+    family.node.mine(10)
+    made = family.created("0.025", sequence=10)
+    assert {txin.sequence for txin in made.psbt.tx.inputs} == {10}
+    assert [finding.code for finding in made.report.findings] == [Code.RELATIVE_DELAY]
+    tx = finished(family, made.psbt, [family.sign(made.psbt, person) for person in (ALICE, BOB)])
+    assert abs(made.report.vsize - tx.vsize) <= tx.vsize / 100
 
 
 @pytest.mark.parametrize("family", ["tr-sortedmulti-a", "tr-tree", "wsh-recovery"], indirect=True)

@@ -14,7 +14,8 @@ from wormsig.app.settings import RpcOptions
 from wormsig.bitcoin.network import Network, script_of
 from wormsig.bitcoin.tx import OutPoint, TxOutput, parse_transaction
 from wormsig.errors import NodeError, UsageError
-from wormsig.node.client import Node, _btc_per_kvb, _network
+from wormsig.node.chain import network_of
+from wormsig.node.client import Node, _btc_per_kvb
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_the_chain_is_known_by_its_genesis_block(ours, node):
 )
 def test_m5_another_chain_under_a_known_name_is_refused(chain, genesis, challenge):
     with pytest.raises(UsageError):
-        _network(chain, genesis, challenge)
+        network_of(chain, genesis, challenge)
 
 
 def test_the_public_signet_is_known_by_its_challenge():
@@ -68,7 +69,7 @@ def test_the_public_signet_is_known_by_its_challenge():
         "512103ad5e0edad18cb1f0fc0d28a3d4f1f3e445640337489abb10404f2d1e086be430210359ef5021964fe22d6f8e05b2463c9540ce"
         "96883fe3b278760f048f5189f2e6c452ae"
     )
-    assert _network("signet", Network.SIGNET.genesis_hash, challenge) is Network.SIGNET
+    assert network_of("signet", Network.SIGNET.genesis_hash, challenge) is Network.SIGNET
 
 
 def test_previous_transactions_come_from_mempool_wallets_and_blocks(ours, node, payment):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from support.cosigners import make_wallet, people
-from wormsig.app.create import Order, create, parse_payment
+from wormsig.app.create import create
+from wormsig.app.order import Order, parse_payment
 from wormsig.app.settings import ReviewOptions
 from wormsig.node.client import Node
 from wormsig.psbt import model, signer

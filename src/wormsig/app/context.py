@@ -17,7 +17,7 @@ from wormsig.bitcoin.sighash import sighash_type_named
 from wormsig.errors import UsageError
 from wormsig.psbt import model, updater
 from wormsig.review.claims import OUTPUT, KeyIndex
-from wormsig.review.context import FeeLimit, ReviewContext
+from wormsig.review.context import FeeLimit, ReviewContext, SignedBefore
 from wormsig.wallet.derive import Deriver
 
 if TYPE_CHECKING:
@@ -170,11 +170,19 @@ def prepare(
         previously_paid=past.previously_paid,
         used_scripts=used,
         highest_seen=highest_of(seen, past.highest_seen),
-        signed_before=past.signed_before,
+        signed_before=_alive(past.signed_before, wallet, node),
         unreadable=past.unreadable,
         unattended=unattended,
     )
     return Prepared(psbt, context)
+
+
+def _alive(before: tuple[SignedBefore, ...], wallet: Wallet | None, node: Node | None) -> tuple[SignedBefore, ...]:
+    """Without the transactions that our node knows to be dead: another one that is mined spent a coin of theirs."""
+    if node is None or wallet is None or not before:
+        return before
+    dead = node.dead(wallet, {each.txid: each.inputs for each in before if each.own})
+    return tuple(each for each in before if each.txid not in dead)
 
 
 def highest_of(*seen: Mapping[int, int]) -> dict[int, int]:

@@ -11,27 +11,28 @@ import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wormsig.app.amounts import ALL, format_btc, format_rate, parse_amount
+from wormsig.app.amounts import format_btc, format_rate
 from wormsig.app.context import highest_of, prepare
 from wormsig.app.history import NO_HISTORY
-from wormsig.bitcoin.network import script_of
-from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput, previous_output
-from wormsig.errors import InputError, NodeError, RefusedError, UsageError
+from wormsig.app.order import check_order
+from wormsig.bitcoin.tx import TxInput, TxOutput, previous_output
+from wormsig.errors import NodeError, RefusedError, UsageError
 from wormsig.psbt import codec, creator, model, updater
 from wormsig.psbt.size import estimated_vsize
 from wormsig.psbt.taproot import tap_derivations
 from wormsig.review.review import review
+from wormsig.review.timing import relative_delay
+from wormsig.review.words import count
 from wormsig.wallet.derive import Deriver, WalletScript, locate
 from wormsig.wallet.model import CHANGE
 from wormsig.wallet.sizes import Spend, final_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-    from fractions import Fraction
+    from collections.abc import Sequence
 
     from wormsig.app.history import History
+    from wormsig.app.order import Order
     from wormsig.app.settings import ReviewOptions
-    from wormsig.bitcoin.network import Network
     from wormsig.node.client import Node
     from wormsig.node.funds import WatchWallet
     from wormsig.node.watch import Progress
@@ -40,58 +41,10 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
     from wormsig.wallet.registry import Registry
 
-SEQUENCE_RBF = 0xFFFFFFFD
-"""BIP125: replaceable."""
-SEQUENCE_FINAL = 0xFFFFFFFE
-"""Not replaceable, and a locktime is enforced."""
 SEARCH_LIMIT = 1000
 """How far a coin's script is looked for when bitcoind gives no hint."""
 _SLACK_SATS = 5_000
 _CHANGE_AND_ITS_SPENDING = 500  # vB; a choice of coins without change may leave up to this much to the fee
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """One recipient.
-
-    Attributes:
-        address: As it was typed.
-        script: What the output will hold.
-        sats: The amount; None for everything that the coins hold.
-    """
-
-    address: str
-    script: bytes
-    sats: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What to create.
-
-    Attributes:
-        payments: At least one; at most one of them takes everything.
-        fee_rate: sat/vB.
-        coins: Spend exactly these; bitcoind's choice when empty.
-        avoid: Coins that must not be chosen: other payments that were signed spend them (THREATS C24).
-        subtract_fee: The recipients pay the fee, in equal parts.
-        replaceable: Signal BIP125.
-        locktime: Height or time before which the transaction cannot be mined.
-        change_index: Where change goes; the first unused index when left out.
-        rescan: Let the node look through every block first.
-        psbt_version: 0, or 2 for signers that want BIP370.
-    """
-
-    payments: tuple[Payment, ...]
-    fee_rate: Fraction
-    coins: tuple[OutPoint, ...] = ()
-    avoid: frozenset[OutPoint] = frozenset()
-    subtract_fee: bool = False
-    replaceable: bool = True
-    locktime: int = 0
-    change_index: int | None = None
-    rescan: bool = False
-    psbt_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,44 +58,6 @@ class Created:
 
     psbt: Psbt
     report: Report
-
-
-def parse_payment(text: str, network: Network) -> Payment:
-    """Read `ADDRESS:AMOUNT`, or `ADDRESS:all`.
-
-    Raises:
-        UsageError: No such pair, or no amount.
-        InputError: No address of this network.
-    """
-    address, colon, amount = text.partition(":")
-    if not colon or not address.strip() or not amount.strip():
-        raise UsageError(f"{text!r} is not ADDRESS:AMOUNT", hint="for example bc1q…:0.5, or bc1q…:50000 sat")
-    script = script_of(address.strip(), network)
-    sats = None if amount.strip().lower() == ALL else parse_amount(amount)
-    return Payment(address.strip(), script, sats)
-
-
-def check_order(order: Order) -> None:
-    """Refuse what cannot be meant, before the node is asked.
-
-    Raises:
-        UsageError: Nobody to pay, one recipient twice, two that take everything, a coin twice or reserved.
-    """
-    if not order.payments:
-        raise UsageError("nobody is to be paid", hint="give --to ADDRESS:AMOUNT")
-    for position, payment in enumerate(order.payments):
-        if any(payment.script == other.script for other in order.payments[:position]):
-            raise UsageError(f"{payment.address} is to be paid twice", hint="give one --to with the sum")
-    if sum(payment.sats is None for payment in order.payments) > 1:
-        raise UsageError("only one recipient can get all that is left")
-    if len(set(order.coins)) != len(order.coins):
-        raise UsageError("a coin is named twice")
-    reserved = [str(coin) for coin in order.coins if coin in order.avoid]
-    if reserved:
-        raise UsageError(
-            f"coin {reserved[0]} is reserved for a payment that was signed here before",
-            hint="`wormsig status` shows it; a signature cannot be taken back",
-        )
 
 
 def create(
@@ -177,7 +92,7 @@ def create(
         raise NodeError(f"the node does not relay less than {format_rate(lowest)} sat/vB", hint="raise --fee-rate")
     watching = node.ensure_watch_wallet(wallet, rescan=order.rescan, progress=progress)
     deriver = Deriver(wallet)
-    order = _with_reserved(order, watching, node, history)
+    order = _with_young(_with_reserved(order, watching, node, history), watching)
     used = highest_of(watching.highest_used(), history.highest_seen(wallet))
     change_index = order.change_index if order.change_index is not None else used.get(CHANGE, -1) + 1
     change = deriver.script(CHANGE, change_index)
@@ -197,6 +112,21 @@ def _with_reserved(order: Order, watching: WatchWallet, node: Node, history: His
     return replace(order, avoid=order.avoid | (reserved - frozenset(order.coins)))
 
 
+def _with_young(order: Order, watching: WatchWallet) -> Order:
+    """The order that also avoids coins with fewer blocks than its sequence asks for; times are not known here."""
+    blocks = 0 if order.sequence is None else relative_delay(order.sequence, 2).blocks
+    if not blocks:
+        return order
+    young = {coin.outpoint: coin.confirmations for coin in watching.coins() if coin.confirmations < blocks}
+    named = [coin for coin in order.coins if coin in young]
+    if named:
+        raise UsageError(
+            f"coin {named[0]} has {count(young[named[0]], 'confirmation')}; the sequence asks for {blocks}",
+            hint="wait for more blocks, or name an older coin",
+        )
+    return replace(order, avoid=order.avoid | young.keys())
+
+
 @dataclass(frozen=True, slots=True)
 class _Ours:
     """What bitcoind is told of the wallet: where change goes, and what an input weighs where it does not know."""
@@ -209,8 +139,8 @@ def _ours(order: Order, deriver: Deriver, change: WalletScript) -> _Ours:
     address = deriver.address(change.branch, change.index)
     if deriver.wallet.kind == "multisig":
         return _Ours(address, None)
-    sequence = SEQUENCE_RBF if order.replaceable else SEQUENCE_FINAL
-    size = final_size(deriver.wallet, change, Spend(locktime=order.locktime, sequence=sequence))
+    spend = Spend(locktime=order.locktime, sequence=order.input_sequence)
+    size = final_size(deriver.wallet, change, spend)
     return _Ours(address, None if size is None else size.input_weight)
 
 
@@ -263,8 +193,7 @@ def _assemble(order: Order, funded: Psbt, node: Node, deriver: Deriver, change: 
         NodeError: The node does not give a previous transaction, chose a coin that is not the wallet's, pays
             somebody else or another amount, or leaves too much to the miners.
     """
-    sequence = SEQUENCE_RBF if order.replaceable else SEQUENCE_FINAL
-    inputs = [TxInput(txin.outpoint, sequence=sequence) for txin in funded.tx.inputs]
+    inputs = [TxInput(txin.outpoint, sequence=order.input_sequence) for txin in funded.tx.inputs]
     psbt = creator.create(inputs, list(funded.tx.outputs), locktime=order.locktime, psbt_version=order.psbt_version)
     previous = node.previous_transactions(txin.outpoint for txin in inputs)
     total = 0
@@ -379,18 +308,3 @@ def _check_fee(order: Order, psbt: Psbt, fee: int) -> None:
     slack = int(order.fee_rate * _CHANGE_AND_ITS_SPENDING) + ordered // 5 + _SLACK_SATS
     if not 0 <= fee <= ordered + slack:
         raise NodeError(f"the node leaves {format_btc(fee)} to the miners, {ordered} sat were expected")
-
-
-def parse_coins(texts: Collection[str]) -> tuple[OutPoint, ...]:
-    """Read `--coin TXID:INDEX`.
-
-    Raises:
-        UsageError: Not an outpoint.
-    """
-    coins = []
-    for text in texts:
-        try:
-            coins.append(OutPoint.from_text(text))
-        except InputError as error:
-            raise UsageError(f"--coin {text!r}: {error.message}", hint=error.hint) from error
-    return tuple(coins)

@@ -348,4 +348,4 @@ def _signed_before(entry: Entry, spent: frozenset[OutPoint], own: _Own | None) -
         if classify(output.script) is not ScriptType.OP_RETURN
         and (own is None or not own.has(output.script, psbt.outputs[index], OUTPUT))
     )
-    return SignedBefore(psbt.txid, spent, payments, fee, entry.at)
+    return SignedBefore(psbt.txid, spent, payments, fee, entry.at, own=own is not None and own.spends(psbt))

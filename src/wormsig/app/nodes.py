@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wormsig.app.settings import RpcOptions
-    from wormsig.node.client import ChainState, Node
+    from wormsig.node.chain import ChainState
+    from wormsig.node.client import Node
 
 
 def open_node(options: RpcOptions, network: Network | None = None) -> Node | None:

@@ -12,16 +12,20 @@ from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from bitcoin_core_rpc import RPCErrorCode, magic_from_chain, magic_from_signet_challenge
+from bitcoin_core_rpc import RPCErrorCode
 
-from wormsig.bitcoin.network import Network, address_of
+from wormsig.bitcoin.network import address_of
+from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.bitcoin.tx import TxOutput, parse_transaction
-from wormsig.errors import InputError, NodeError, UsageError
+from wormsig.errors import InputError, NodeError
 from wormsig.node import watch, words
+from wormsig.node.chain import ChainState, network_of
 from wormsig.node.rpc import NodeRefusedError, NodeSettings, Rpc, to_sats
+from wormsig.psbt import codec
+from wormsig.psbt.model import sighash_type
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from wormsig.bitcoin.tx import OutPoint
     from wormsig.node.funds import WatchWallet
@@ -34,25 +38,6 @@ _REJECTED = (
     RPCErrorCode.VERIFY_REJECTED,
     RPCErrorCode.VERIFY_ALREADY_IN_UTXO_SET,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ChainState:
-    """Where a node's chain stands.
-
-    Attributes:
-        network: Which chain, by its genesis block (signet: its challenge too).
-        height: Of the tip.
-        median_time: Unix time, BIP113.
-        pruned: Old blocks are gone.
-        syncing: The node says that it is still catching up.
-    """
-
-    network: Network
-    height: int
-    median_time: int
-    pruned: bool
-    syncing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +84,7 @@ class Node:
         """
         info = self.rpc.call("getblockchaininfo")
         genesis = self.rpc.call("getblockhash", 0)
-        network = _network(str(info.get("chain")), genesis, info.get("signet_challenge"))
+        network = network_of(str(info.get("chain")), genesis, info.get("signet_challenge"))
         return ChainState(
             network=network,
             height=int(info["blocks"]),
@@ -315,12 +300,40 @@ class Node:
             if isinstance(answer, (Decimal, int)) and answer > 0
         )
 
+    def dead(self, wallet: Wallet, transactions: Mapping[str, Collection[OutPoint]]) -> frozenset[str]:
+        """Which transactions can never be mined any more, because another one that is mined spent a coin of theirs.
+
+        Told only of native segwit wallets that the node watches already: a scriptSig changes the txid, and of what
+        else happened this node may not know.
+
+        Args:
+            wallet: The agreed wallet.
+            transactions: Txid (display hex) -> the coins it spends, at least one of them the wallet's.
+
+        Raises:
+            NodeError: No answer.
+        """
+        if not transactions or wallet.script_type not in {"wsh", "tr"}:
+            return frozenset()
+        watching = watch.find(self.rpc, wallet, name=self.settings.wallet)
+        if watching is None:
+            return frozenset()
+        there = self.unspents(coin for coins in transactions.values() for coin in coins)
+        gone = {txid: [_display(coin) for coin in coins if coin not in there] for txid, coins in transactions.items()}
+        # A coin that was never mined may be gone for a while; a transaction that is known may be mined.
+        depths = watching.depths([*gone, *(parent for parents in gone.values() for parent in parents)])
+        return frozenset(
+            txid
+            for txid, parents in gone.items()
+            if depths.get(txid, -1) < 0 and any(depths.get(parent, 0) > 0 for parent in parents)
+        )
+
     def process_psbt(self, wallet: str, psbt: bytes) -> bytes:
-        """Let a wallet of the node sign a PSBT (`walletprocesspsbt`, SIGHASH_ALL, not finalized).
+        """Let a wallet of the node sign a PSBT (`walletprocesspsbt`, not finalized).
 
         Args:
             wallet: The node wallet's name; loaded when it is not.
-            psbt: Binary, version 0.
+            psbt: Binary, version 0. Where no input asks for a sighash type, the node takes ALL, for taproot DEFAULT.
 
         Returns:
             The PSBT as the node returned it, binary: material to verify, like any signer's answer.
@@ -330,9 +343,10 @@ class Node:
         """
         rpc = watch.open_wallet(self.rpc, wallet)
         text = base64.b64encode(psbt).decode("ascii")
-        answer = rpc.call(
-            "walletprocesspsbt", psbt=text, sign=True, sighashtype="ALL", bip32derivs=True, finalize=False
-        )
+        parsed = codec.parse(psbt)
+        asked = {sighash_type(parsed, index) for index in range(len(parsed.inputs))} - {None}
+        named: dict[str, Any] = {"sighashtype": "ALL"} if asked == {SIGHASH_ALL} else {}
+        answer = rpc.call("walletprocesspsbt", psbt=text, sign=True, **named, bip32derivs=True, finalize=False)
         try:
             return base64.b64decode(answer["psbt"], validate=True)
         except (KeyError, TypeError, binascii.Error) as error:
@@ -362,26 +376,6 @@ def _checked(outpoints: Sequence[OutPoint], answers: Sequence[Any]) -> dict[byte
             raise NodeError(f"the node gave transaction {transaction.txid} for {_display(outpoint)}")
         found[outpoint.txid] = transaction.serialize(witness=False)
     return found
-
-
-def _network(chain: str, genesis: str, challenge: str | None) -> Network:
-    """The network of a node, by name, genesis block and signet challenge together (THREATS C11, M5)."""
-    for network in Network:
-        if network.core_name == chain and network.genesis_hash == genesis:
-            break
-    else:
-        raise UsageError(
-            f"the node is on a chain that wormsig does not know: {chain}, genesis block {genesis}",
-            hint="mainnet, testnet3, testnet4, signet and regtest are known",
-        )
-    if network is Network.SIGNET:
-        try:
-            own = magic_from_signet_challenge(challenge or "") == magic_from_chain("signet")
-        except ValueError:
-            own = False
-        if not own:
-            raise UsageError("the node is on a signet of its own, not on the public one")
-    return network
 
 
 def _btc_per_kvb(rate: Fraction) -> Decimal:

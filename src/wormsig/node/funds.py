@@ -100,6 +100,13 @@ class WatchWallet:
         listed = listed_branches(self.rpc, self.wallet)
         return {branch: item.next_index - 1 for branch, item in listed.items() if item.next_index > 0}
 
+    def depths(self, txids: Collection[str]) -> dict[str, int]:
+        """Confirmations of those of some transactions that touch the wallet; negative where another one replaced it."""
+        wanted = list(dict.fromkeys(txids))
+        answers = self.rpc.batch([("gettransaction", [txid]) for txid in wanted])
+        known = [(txid, answer) for txid, answer in zip(wanted, answers, strict=True) if isinstance(answer, dict)]
+        return {txid: int(answer["confirmations"]) for txid, answer in known}
+
     def balance(self) -> Balance:
         """What the node counts for the wallet."""
         own = self.rpc.call("getbalances")["mine"]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxOutput, previous_output
 from wormsig.errors import InputError
+from wormsig.psbt.memo import Memo
 from wormsig.psbt.unsigned import (
     GLOBAL_FIELDS,
     INPUT_FIELDS,
@@ -24,11 +25,6 @@ from wormsig.psbt.unsigned import (
     assembled,
 )
 from wormsig.psbt.writer import hash_maps
-
-if TYPE_CHECKING:
-    from wormsig.bitcoin.sighash import Sighasher
-    from wormsig.psbt.scripts import InputScripts
-    from wormsig.psbt.templates import FinalScripts
 
 Fields: TypeAlias = Mapping[bytes, bytes]
 
@@ -74,47 +70,6 @@ _EVIDENCE: Final = (
     TAP_MERKLE_ROOT,
 )
 """What scripts, amounts and so signatures are proven by, beside the transaction and TAP_LEAF_SCRIPT fields."""
-
-
-class Memo:
-    """What was computed from the evidence in one PSBT, so that no role computes it again; never part of its value.
-
-    The evidence is the transaction and what the inputs say about spent outputs and scripts. A copy that changes any
-    of it starts empty; a copy with other signatures keeps it.
-    """
-
-    __slots__ = (
-        "coins",
-        "digests",
-        "expressions",
-        "finals",
-        "key_hashes",
-        "previous",
-        "read",
-        "scripts",
-        "sighasher",
-        "spent",
-        "verified",
-    )
-
-    def __init__(self) -> None:
-        self.previous: dict[int, PreviousOutput | None] = {}
-        self.coins: dict[int, TxOutput | UtxoProblem] = {}
-        """What inputs spend, or why that cannot be told."""
-        self.scripts: dict[int, InputScripts] = {}
-        self.digests: dict[tuple[int, bytes], dict[int, bytes]] = {}
-        """Sighash type and leaf -> input -> what is signed."""
-        self.sighasher: Sighasher | None = None
-        self.spent: tuple[TxOutput | None, ...] | None = None
-        self.verified: set[tuple[int, bytes, bytes]] = set()
-        """Input, public key and signature that verified."""
-        self.expressions: dict[tuple[bytes, bool, tuple[tuple[bytes, bytes], ...]], object] = {}
-        """Scripts that were read back as miniscript (`solver`), with the keys that they hold the hashes of."""
-        self.read = 0
-        """How many operations such scripts had, in sum."""
-        self.key_hashes: dict[tuple[int, bool], tuple[Fields, dict[bytes, bytes]]] = {}
-        self.finals: dict[int, tuple[Fields, FinalScripts]] = {}
-        """Final scripts that were made from verified signatures, with the very map that holds them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class SignedBefore:
         payments: (scriptPubKey, sats) of what left the wallet.
         fee_sats: Its fee.
         at: Unix time of the signature, when it is known.
+        own: It is known to spend a coin of the wallet at hand.
     """
 
     txid: str
@@ -74,6 +75,7 @@ class SignedBefore:
     payments: frozenset[tuple[bytes, int]]
     fee_sats: int | None = None
     at: int | None = None
+    own: bool = False
 
 
 SIGHASH_ALL_ONLY = frozenset({0x01})

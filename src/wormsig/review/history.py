@@ -65,9 +65,11 @@ def repeat_findings(
     """
     coins = frozenset(txin.outpoint for txin in tx.inputs)
     found: list[Finding] = []
+    seen = {tx.txid}
     for before in context.signed_before:
-        if before.txid == tx.txid:
+        if before.txid in seen:  # two of our keys may have signed it, each at a time of its own
             continue
+        seen.add(before.txid)
         if coins & before.inputs:
             found.append(_replacement(before, payments, fee_sats))
         elif payments & before.payments:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wormsig.bitcoin.sighash import SIGHASH_ALL, SIGHASH_DEFAULT
+from wormsig.bitcoin.sighash import SIGHASH_ALL, SIGHASH_DEFAULT, sighash_name
 from wormsig.errors import InputError
 from wormsig.psbt.finals import FinalState, check_finals
-from wormsig.psbt.model import is_final
+from wormsig.psbt.model import is_final, sighash_type
 from wormsig.psbt.scripts import input_scripts
+from wormsig.psbt.sigkeys import is_schnorr
 from wormsig.psbt.solver import lacking
 from wormsig.psbt.verify import SignatureProblem, check_signatures
 from wormsig.review.findings import Code
@@ -68,13 +69,13 @@ def judge_signatures(psbt: Psbt, allowed_sighash: frozenset[int]) -> Signatures:
     for check in partial:
         if check.valid:
             keys.setdefault(check.input, set()).add(check.pubkey)
-        found += _signature_findings(check, allowed_sighash, outputs)
+        found += _signature_findings(check, allowed_sighash, outputs, sighash_type(psbt, check.input))
     for final in finals:
         for check in final.signatures:
             if check.valid and final.state is FinalState.VALID:
                 keys.setdefault(final.input, set()).add(check.pubkey)
             if check.valid or check.problem is SignatureProblem.SIGHASH_TYPE:
-                found += _signature_findings(check, allowed_sighash, outputs)
+                found += _signature_findings(check, allowed_sighash, outputs, sighash_type(psbt, check.input))
         found += _final_findings(final)
     checks = partial
     if finals:
@@ -114,7 +115,10 @@ def _final_findings(final: FinalCheck) -> list[Finding]:
     return []
 
 
-def _signature_findings(check: SignatureCheck, allowed: frozenset[int], outputs: int) -> list[Finding]:
+def _signature_findings(
+    check: SignatureCheck, allowed: frozenset[int], outputs: int, asked: int | None
+) -> list[Finding]:
+    """What is to be said of a signature; `asked` is the sighash type that its input asks for."""
     where = f"input {check.input}"
     who = f"the signature of {check.pubkey.hex()} on {where}"
     sighash = check.sighash or 0
@@ -125,12 +129,21 @@ def _signature_findings(check: SignatureCheck, allowed: frozenset[int], outputs:
         if sighash not in {SIGHASH_DEFAULT, SIGHASH_ALL}:
             return [Finding(Code.SIGHASH_ALLOWED, where, f"{who} is of sighash type {sighash:#04x}")]
         return []
-    problem = check.problem
+    code, why = _why_not(check, allowed, asked)
+    return [Finding(code, where, f"{who} {why}")]
+
+
+def _why_not(check: SignatureCheck, allowed: frozenset[int], asked: int | None) -> tuple[Code, str]:
+    """Why a signature does not count, as the rest of a sentence."""
+    problem, sighash = check.problem, check.sighash or 0
     assert problem is not None  # noqa: S101  it is not valid
-    if problem is SignatureProblem.SIGHASH_TYPE and sighash not in allowed:
-        message = f"{who} is of sighash type {sighash:#04x}, which leaves parts of the transaction open"
-        return [Finding(Code.SIGHASH_SIGNATURE, where, message)]
+    if problem is SignatureProblem.SIGHASH_TYPE:
+        covers_all = sighash in allowed or (sighash == SIGHASH_DEFAULT and is_schnorr(check.key))
+        if covers_all and asked is not None:
+            why = f"is of type {sighash_name(sighash)}, and the input asks for {sighash_name(asked)}"
+            return Code.BAD_SIGNATURE, why
+        why = f"is of sighash type {sighash:#04x}, which leaves parts of the transaction open"
+        return Code.SIGHASH_SIGNATURE, why
     if problem in _UNCHECKED:
-        message = f"{who} cannot be checked: {problem.value}"
-        return [Finding(Code.SIGNATURE_NOT_CHECKED, where, message)]
-    return [Finding(Code.BAD_SIGNATURE, where, f"{who} does not count: {problem.value}")]
+        return Code.SIGNATURE_NOT_CHECKED, f"cannot be checked: {problem.value}"
+    return Code.BAD_SIGNATURE, f"does not count: {problem.value}"

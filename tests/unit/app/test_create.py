@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from wormsig.app.create import Order, Payment, check_order, parse_coins, parse_payment
+from wormsig.app.order import Order, Payment, check_order, parse_coins, parse_payment
 from wormsig.bitcoin.network import Network, script_of
 from wormsig.bitcoin.tx import OutPoint
 from wormsig.errors import InputError, UsageError
@@ -49,6 +49,8 @@ def _order(*texts, **more):
         (_order(f"{ONE}:all", f"{TWO}:all"), "only one"),
         (_order(f"{ONE}:1", coins=(COIN, COIN)), "twice"),
         (_order(f"{ONE}:1", coins=(COIN,), avoid=frozenset({COIN})), "reserved"),
+        (_order(f"{ONE}:1", sequence=0xFFFFFFFF, locktime=7), "locktime means nothing"),
+        (_order(f"{ONE}:1", sequence=144, replaceable=False), "signals replacement"),
     ],
 )
 def test_orders_that_cannot_be_meant_are_refused(order, words):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from wormsig.app.amounts import parse_fee_rate
-from wormsig.app.create import Order, create, parse_coins, parse_payment
+from wormsig.app.create import create
 from wormsig.app.files import check_output, write_file
 from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import need_wallet
 from wormsig.app.nodes import need_node
+from wormsig.app.order import Order, parse_coins, parse_payment
 from wormsig.cli import options
 from wormsig.cli.reviews import show_report
 from wormsig.psbt import codec
@@ -53,6 +54,12 @@ _HIGHEST_INDEX = 0x7FFFFFFF
     help="Not before this block height, or Unix time from 500000000 on.",
 )
 @click.option(
+    "--sequence",
+    type=click.IntRange(0, _LATEST_LOCKTIME),
+    metavar="N",
+    help="Of every input, as BIP68 writes it: N blocks for a wallet's paths behind older(N).",
+)
+@click.option(
     "--change-index",
     type=click.IntRange(0, _HIGHEST_INDEX),
     metavar="N",
@@ -78,6 +85,7 @@ def command(
     subtract_fee: bool,
     no_rbf: bool,
     locktime: int,
+    sequence: int | None,
     change_index: int | None,
     rescan: bool,
     psbt_version: str,
@@ -103,6 +111,7 @@ def command(
         subtract_fee=subtract_fee,
         replaceable=not no_rbf,
         locktime=locktime,
+        sequence=sequence,
         change_index=change_index,
         rescan=rescan,
         psbt_version=int(psbt_version),
