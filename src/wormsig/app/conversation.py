@@ -82,6 +82,8 @@ class Conversation:
             if isinstance(error, TransportError) and not _counts(error):
                 self._reach.lost(error.message)
             table.changed.fire()
+        finally:
+            await self._reach.left()
 
     async def _held(self, channel: Channel) -> Channel | None:
         """Talk until the connection ends.

@@ -175,6 +175,8 @@ class Cosigner:
         link = Link(seat, self._connector, self._links(session), node=self._node, resumed=channel is None)
         asked = channel is not None or machine.pending(session.state) != machine.SendDecline(session.state.reason)
         working = self._started(seat, "work", decision.run()) if asked else None
+        if working is not None:
+            seat.stop_work = working.cancel
         talking = self._started(seat, "talk", link.run(channel))
         try:
             await self._until_over(seat, decision, link)
@@ -198,6 +200,8 @@ class Cosigner:
         async def run() -> None:
             try:
                 await work
+            except defer.CancelledError:
+                return
             except Exception as error:  # noqa: BLE001  kept for whoever waits, bugs too
                 self._ended[name] = error
             else:

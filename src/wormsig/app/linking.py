@@ -64,6 +64,8 @@ class Link:
         self._notices = Notices(
             connector.reactor, lambda words: seat.watch.status(status.ConnectionNotice(None, words))
         )
+        self._rendezvous = Rendezvous(connector, links)
+        self._rendezvous.on_notice = self._notices
 
     async def run(self, channel: Channel | None) -> None:
         """Talk until there is an outcome, or the coordinator knows that there is no signature from here.
@@ -77,19 +79,12 @@ class Link:
             StorageError: The journal or the secret cannot be written.
         """
         fresh = channel is not None
-        while True:
-            if channel is None:
-                channel = await self._met()
-            try:
-                newcomer = await self._held(channel, fresh=fresh)
-            except TransportError as error:
-                if not self._may_return(error):
-                    raise
-                self._seat.watch.status(status.CoordinatorGone(error.message))
-                newcomer = None
-            if self._over:
-                return
-            channel, fresh = newcomer, False
+        try:
+            while not self._over:
+                channel = await self._held(channel or await self._met(), fresh=fresh)
+                fresh = False
+        finally:
+            await self._rendezvous.left()
 
     def _may_return(self, error: TransportError) -> bool:
         left = isinstance(error, PeerGoneError) and error.left is not None
@@ -104,7 +99,7 @@ class Link:
                 hint="ask for a new one, and use it with `wormsig receive CODE`: what is signed here is kept",
             )
         seat.watch.status(status.Rejoining(seat.state.start.ceremony))
-        waiting = defer.ensureDeferred(self._rendezvous().meet())
+        waiting = defer.ensureDeferred(self._rendezvous.meet())
         if not self._resumed:
             waiting.addTimeout(limits.comeback, self._connector.reactor)
         try:
@@ -113,11 +108,6 @@ class Link:
             raise TransportError("the coordinator did not come back in time") from None
         seat.watch.status(status.Rejoined(seat.state.start.ceremony))
         return channel
-
-    def _rendezvous(self) -> Rendezvous:
-        rendezvous = Rendezvous(self._connector, self._links)
-        rendezvous.on_notice = self._notices
-        return rendezvous
 
     # -- one connection --------------------------------------------------------------------------------------------
 
@@ -137,6 +127,10 @@ class Link:
         except PeerError:
             self.goodbye = "your side sent something that is not right"
             raise
+        except TransportError as error:
+            if not self._may_return(error):
+                raise
+            self._seat.watch.status(status.CoordinatorGone(error.message))
         finally:
             self._notices.stop()
             if self._sending is not None:
@@ -149,7 +143,7 @@ class Link:
         await channel.doubtful()
         if not self._links.known():
             await defer.Deferred()
-        return await self._rendezvous().meet()
+        return await self._rendezvous.meet()
 
     async def _talk(self, channel: Channel, *, fresh: bool) -> None:
         if not fresh:
@@ -267,6 +261,7 @@ class Link:
     async def _outcome(self, channel: Channel, received: Received, letter: messages.Outcome) -> None:
         """Keep it, look for it ourselves, and say what was seen."""
         seat = self._seat
+        seat.stop_work()
         if received.digest not in seat.state.transcript.sent_by("coordinator"):
             event = machine.outcome(
                 seat.state,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wormsig.journal.secrets import ResumeSecrets
     from wormsig.transport.channel import Channel
     from wormsig.transport.connector import Connector, Pending
+    from wormsig.transport.pending import Waiting
 
 CODES_BEFORE_ASKING = 3
 """Burned codes of one cosigner before a person has to agree to another one (THREATS T1)."""
@@ -51,6 +52,8 @@ class Reach:
         self._name = name
         self._links = links
         self._notices = notices
+        self._rendezvous = Rendezvous(connector, links)
+        self._rendezvous.on_notice = notices
         self._fixed = table.plan.codes.get(name)
         self._numbers: set[str] = set()
         self._shown = False
@@ -91,11 +94,13 @@ class Reach:
             if self._links.known():
                 return await self._meeting()
 
+    async def left(self) -> None:
+        """Wait until nothing is left behind at the relay; to be awaited at the end."""
+        await self._rendezvous.left()
+
     async def _meeting(self) -> Channel:
-        rendezvous = Rendezvous(self._connector, self._links)
-        rendezvous.on_notice = self._notices
         try:
-            return await rendezvous.meet()
+            return await self._rendezvous.meet()
         except PeerError as error:  # who knows the secret and speaks another protocol
             self._say(status.AnswerRefused(self._name, error.message))
             await Deferred()
@@ -111,7 +116,7 @@ class Reach:
             if channel is not None:
                 return channel
 
-    async def _code(self) -> Pending:
+    async def _code(self) -> Waiting:
         plan, burned = self._table.plan, self._table.cosigner(self._name).burned
         if self._fixed is not None:
             return await self._connector.use_code(self._fixed)
@@ -139,7 +144,7 @@ class Reach:
             for each in same:
                 each.abandon_soon()
 
-    async def _paired(self, pending: Pending) -> Channel | None:
+    async def _paired(self, pending: Waiting) -> Channel | None:
         """The channel; None when the code is used up and another one is to be made."""
         try:
             return await pending.paired()

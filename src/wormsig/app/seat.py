@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from wormsig.app.threads import Changed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wormsig.app.receive_plan import ReceivePlan, Watcher
     from wormsig.app.session import Session
     from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
@@ -27,6 +29,7 @@ class Seat:
     Attributes:
         changed: Fires whenever something was recorded, or something else is being done.
         doing: What the coordinator is told that happens here.
+        stop_work: Ends the work here at once: there is an outcome, and nothing may be decided after it.
     """
 
     def __init__(self, plan: ReceivePlan, session: Session[CosignerState, CosignerEvent], watcher: Watcher) -> None:
@@ -35,6 +38,7 @@ class Seat:
         self.watch = watcher
         self.changed = Changed()
         self.doing: ProgressState = "received"
+        self.stop_work: Callable[[], None] = lambda: None
 
     @property
     def state(self) -> CosignerState:

@@ -157,6 +157,7 @@ class Coordinator:
 
     async def _to_the_end(self) -> None:
         if self.state.phase is Phase.COLLECTING:
+            self._wait_for_the_settled()
             await self._collected()
             self._finalize()
         await self._settle()
@@ -191,6 +192,12 @@ class Coordinator:
                 if self.state.start.chain:
                     self._table.commit(machine.TurnCame(effect.cosigner))
                 self._start_talk(effect.cosigner)
+
+    def _wait_for_the_settled(self) -> None:
+        """Who has answered already, to an earlier process of ours, may be waiting for the outcome."""
+        for each in self.state.cosigners.values():
+            if each.settled and each.name not in self._talks and self._table.links(each.name).known():
+                self._start_talk(each.name)
 
     def _start_talk(self, name: str) -> None:
         self._talks[name] = defer.ensureDeferred(Conversation(self._table, self._connector, name).run())

@@ -121,7 +121,8 @@ def _coordinate(
     node = open_node(order.rpc, network)
     if order.broadcast and node is None:
         raise UsageError("--broadcast needs a node", hint="use --rpc-url and --rpc-cookie")
-    if not console.yes and node is not None and order.broadcast is None:
+    settled = coordinator.is_over(session.state) and session.state.phase is not coordinator.Phase.KEPT
+    if not console.yes and node is not None and order.broadcast is None and not settled:
         console.need_person("broadcasting", hint="use -y in a script, or say --broadcast or --no-broadcast")
     if node is not None:
         agree(node, network)
