@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.world import World
+from wormsig.journal.store import Journal
 from wormsig.psbt import codec
 from wormsig.psbt.model import partial_sigs
 
@@ -40,8 +41,6 @@ def kill(process: Process) -> None:
 
 def events(person: Person, ceremony: str, role: str) -> list[dict[str, Any]]:
     """What a person's journal holds."""
-    from wormsig.journal.store import Journal
-
     with Journal(person.home / "wormsig" / "journal" / "ceremonies.sqlite3") as journal:
         rows = [row for row in journal.ceremonies() if row.id.startswith(ceremony) and row.role == role]
         return [json.loads(record.body) for record in journal.events(rows[0].id)]
