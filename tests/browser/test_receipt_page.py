@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import socketserver
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -234,9 +235,14 @@ def test_even_markup_that_got_in_could_do_nothing(browser: Browser, tmp_path: Pa
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(socketserver.ThreadingTCPServer):
+        # For a frame Chromium connects before it asks the policy, says nothing, and keeps the connection.
+        daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/"
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
         forced = (
             f'<script>window.owned=1</script><img src="{url}x"><link rel="stylesheet" href="{url}y">'
             f'<iframe src="{url}z"></iframe><p id="p" style="display:none">text</p>'
