@@ -5,10 +5,11 @@ Words from a peer or a node are quoted, escaped and cut to length (THREATS C17);
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import textwrap
 from typing import Any, TypeAlias, assert_never
+
+import msgspec
 
 from wormsig.ceremony import status as told
 from wormsig.render.sanitize import quote, sanitize
@@ -67,7 +68,7 @@ def status_object(status: told.Status) -> dict[str, Any]:
         `event`, the class's name in lower case with dashes; then the fields of the class, as they are.
     """
     name = _WORD_START.sub("-", type(status).__name__).lower()
-    return {"event": name, **dataclasses.asdict(status)}
+    return {"event": name, **msgspec.structs.asdict(status)}
 
 
 def status_line(status: told.Status) -> str:
