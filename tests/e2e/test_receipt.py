@@ -204,6 +204,10 @@ def test_the_receipts_of_a_real_ceremony_agree(world: World, tmp_path: Path) -> 
     assert ours.final is not None
     assert ours.final.txid == txid
     assert len(ours.signatures) == 2
+    assert ours.approval is not None
+    assert ours.approval.by == "unattended"
+    assert ours.review is not None
+    assert ours.review.warnings == ()
     for name in codes:
         theirs = tmp_path / f"{name}.json"
         world[name].run("receipt", "-o", theirs, check=True)

@@ -47,7 +47,7 @@ class Play:
     here: dict[str, list[tuple[int, CosignerEvent]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._add(self.cast.proposed(*self.names))
+        self._add(self.cast.proposed(*self.names, by="person", warnings=("C13-first-payment",)))
 
     @property
     def state(self) -> coordinator.CoordinatorState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -145,7 +145,7 @@ def of_coordinator(records: Sequence[tuple[int, CoordinatorEvent]], about: About
         if letter is not None:
             kind, said = _coordinator_said(before, event)
             pairs.setdefault(letter[0], _Pair()).add(state.start.ceremony, kind, letter[2], at, said)
-    start = state.start
+    start, began = state.start, records[0][0]
     report = _report(state.copy, about.wallet, start.network)
     signatures = []
     for place, view in _verified(state.copy, report):
@@ -154,8 +154,10 @@ def of_coordinator(records: Sequence[tuple[int, CoordinatorEvent]], about: About
         signatures.append(_signature(at, view, origin, via))
     offers = {name: hashlib.sha256(state.offer_to(name)).hexdigest() for name in state.cosigners}
     return msgspec.structs.replace(
-        _base(records[0][0], start, state.copy, report, about),
+        _base(began, start, state.copy, report, about),
         phase=str(state.phase),
+        review=None if start.by is None else ReviewPart(iso(began), (), start.warnings[:MAX_LIST]),
+        approval=None if start.by is None else ApprovalPart(iso(began), start.by),
         signatures=tuple(signatures),
         pairs=tuple(
             pairs.get(name, _Pair()).part("coordinator", name, start.ceremony, offers[name]) for name in state.cosigners
@@ -312,13 +314,14 @@ def _base(
     began: int, start: coordinator.Proposed | cosigner.Received, psbt: Psbt, report: Report, about: About
 ) -> Receipt:
     """A receipt with all that both sides have alike; the rest is replaced."""
+    network = _network(start.network)
     return Receipt(
         wormsig_receipt=FORMAT,
         wormsig=about.version,
         made_at=iso(about.now),
         role="coordinator" if isinstance(start, coordinator.Proposed) else "cosigner",
         ceremony=start.ceremony,
-        network=cast("messages.NetworkName", start.network),
+        network=network.value if network else None,
         began_at=iso(began),
         ended_at=None if about.ended is None else iso(about.ended),
         phase="",
@@ -352,7 +355,12 @@ def _final(at: int, transaction: Transaction) -> FinalPart:
 
 def _report(psbt: Psbt, wallet: Wallet | None, network: str) -> Report:
     """What the review says of a PSBT without asking anybody: who is paid, what is change, who signed."""
-    return review(psbt, wallet, ReviewContext(network=Network(network), allowed_sighash=_ANY_SIGHASH))
+    return review(psbt, wallet, ReviewContext(network=_network(network), allowed_sighash=_ANY_SIGHASH))
+
+
+def _network(name: str) -> Network | None:
+    """The network of a ceremony; None where nobody knew it."""
+    return next((network for network in Network if network.value == name), None)
 
 
 _ANY_SIGHASH = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})

@@ -75,6 +75,8 @@ def begin(opening: Opening, journal: Journal) -> Session[CoordinatorState, Coord
         chain=opening.chain,
         tell_reasons=opening.tell_reasons,
         sats=opening.sats,
+        warnings=opening.warnings,
+        by=opening.by,
     )
     title = f"send to {', '.join(opening.cosigners)}"
     row = CeremonyRow(opening.ceremony, "coordinator", now(), None, opening.network, first.wallet_name, title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 
@@ -49,6 +49,8 @@ class Opening:
         chain: One cosigner after another, each with the signatures of those before.
         tell_reasons: Everybody is told why others declined.
         sats: What leaves the wallet, when that is known.
+        warnings: Finding codes of the review.
+        by: Who agreed to send it, and to sign our own share.
     """
 
     ceremony: str
@@ -64,6 +66,8 @@ class Opening:
     chain: bool = False
     tell_reasons: bool = False
     sats: int | None = None
+    warnings: tuple[str, ...] = ()
+    by: Literal["person", "unattended"] = "person"
 
 
 @dataclass(frozen=True, slots=True)

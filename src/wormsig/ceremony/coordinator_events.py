@@ -7,6 +7,8 @@ pair's transcript is made of them (`transcript`).
 
 from __future__ import annotations
 
+from typing import Literal
+
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.ceremony.events import Event, HeldPreimage, HeldSignature, decode_event
 from wormsig.ceremony.messages import Result, Seen  # noqa: TC001  msgspec reads the annotation when it decodes
@@ -31,6 +33,8 @@ class Proposed(Event, frozen=True, tag="proposed"):
         chain: One cosigner after another, each with the signatures of those before.
         tell_reasons: Everybody is told why others declined.
         sats: What leaves the wallet, when that is known.
+        warnings: Finding codes of our own review, which has no errors.
+        by: Who agreed to send it, and to sign it where we sign.
     """
 
     ceremony: str
@@ -48,6 +52,8 @@ class Proposed(Event, frozen=True, tag="proposed"):
     chain: bool = False
     tell_reasons: bool = False
     sats: int | None = None
+    warnings: tuple[str, ...] = ()
+    by: Literal["person", "unattended"] | None = None
 
 
 class TurnCame(Event, frozen=True, tag="turn-came"):

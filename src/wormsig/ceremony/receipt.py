@@ -268,7 +268,7 @@ class Receipt(_Part, frozen=True):
         made_at: When it was written.
         role: Whose side.
         ceremony: The ceremony's id.
-        network: The chain.
+        network: The chain, when it was known.
         began_at: When it began on this side.
         ended_at: When its fate was settled.
         phase: Where it stands.
@@ -294,7 +294,7 @@ class Receipt(_Part, frozen=True):
     made_at: Time
     role: Role
     ceremony: Hex32
-    network: NetworkName
+    network: NetworkName | None
     began_at: Time
     ended_at: Time | None
     phase: Text

@@ -212,4 +212,4 @@ def wallet_words(receipt: Receipt) -> str:
         parts = [sanitize(wallet.name, NAME)]
         parts += [sanitize(wallet.policy, NAME)] if wallet.policy else []
         parts += [] if wallet.known else ["not on this machine"]
-    return " · ".join([*parts, receipt.network])
+    return " · ".join([*parts, receipt.network or "network not known"])

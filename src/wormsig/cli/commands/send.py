@@ -127,6 +127,7 @@ def command(
         wallet=wallet,
         own=(signer, signed),
         allowed=sighash_types(review_options.allow_sighash),
+        unattended=console.yes,
     )
     plan = SendPlan(
         label=reviewed.report.label,
@@ -198,6 +199,7 @@ def _opening(
     wallet: Wallet | None,
     own: tuple[OpenedSigner | None, Psbt | None],
     allowed: frozenset[int],
+    unattended: bool,
 ) -> Opening:
     signer, signed = own
     report = reviewed.report
@@ -219,4 +221,6 @@ def _opening(
         chain=order.chain,
         tell_reasons=order.tell_reasons,
         sats=report.net_outflow_sats,
+        warnings=tuple(finding.code.value for finding in report.warnings),
+        by="unattended" if unattended else "person",
     )
