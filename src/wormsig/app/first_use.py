@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 PUBLIC_HOST = "relay.magic-wormhole.io"
 WORDS = (
-    "The public relay carries this, as it does all of Magic Wormhole. It sees no PSBT and no\n"
-    "name, but addresses, times and sizes. A relay of your own (`wormsig relay`) or --tor\n"
-    "keeps those from it. This is said once.\n"
+    "The public relay carries this, as it does all of Magic Wormhole. It sees no PSBT\n"
+    "and no name, but addresses, times and sizes. A relay of your own (`wormsig\n"
+    "relay`) or --tor keeps those from it. This is said once.\n"
 )
 
 
