@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from support.mutations import mutate
 from support.psbts import coins, spend
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput
@@ -134,7 +135,7 @@ def test_any_text(data: bytes | str) -> None:
 
 
 @given(mutated())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(160), deadline=None)
 def test_mutated_psbts_parse_to_the_same_bytes_or_not_at_all(data: bytes) -> None:
     psbt = parsed(data)
     if psbt is not None:
@@ -142,7 +143,7 @@ def test_mutated_psbts_parse_to_the_same_bytes_or_not_at_all(data: bytes) -> Non
 
 
 @given(mutated())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_no_role_breaks_on_a_psbt_that_parsed(data: bytes) -> None:
     psbt = parsed(data)
     if psbt is None:
@@ -183,7 +184,7 @@ FIELDS = st.dictionaries(UNKNOWN, st.binary(max_size=300), max_size=8)
 
 
 @given(FIELDS, st.lists(FIELDS, min_size=7, max_size=7))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(24), deadline=None)
 def test_unknown_fields_survive_anywhere(extra_global: dict[bytes, bytes], extras: list[dict[bytes, bytes]]) -> None:
     maps = [{**extra_global, **UNSIGNED.global_map}]
     maps += [{**extra, **held} for extra, held in zip(extras, (*UNSIGNED.inputs, *UNSIGNED.outputs), strict=True)]
@@ -205,7 +206,7 @@ def test_witness_stacks_round_trip(items: list[bytes]) -> None:
 
 
 @given(mutated())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_conversions_go_there_and_back(data: bytes) -> None:
     psbt = parsed(data)
     if psbt is None or refusal(lambda: psbt.tx) is not None:
@@ -268,7 +269,7 @@ def test_any_transaction_goes_through_both_versions(psbt: Psbt) -> None:
 
 
 @given(mutated(), st.sampled_from(RAW[3:]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_answers_in_any_version_bring_nothing_but_signatures(data: bytes, mine: bytes) -> None:
     answer, held = parsed(data), parse(mine)
     if answer is None or answer.transaction != held.transaction:
