@@ -11,6 +11,10 @@ DEV := $(VENV)/.stamp-dev
 BENCH := $(VENV)/.stamp-bench
 FUZZ := $(VENV)/.stamp-fuzz
 ARGS ?=
+# Test files run side by side, each by one process: what a file shares (a node, a relay) is made once. The files that take
+# longest come first by their folders' names.
+JOBS ?= auto
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long test-browser check format docs bench fuzz dist clean
@@ -40,7 +44,7 @@ demo: $(RUNTIME) ## a whole 2-of-3 ceremony on this machine: mailbox server, bit
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/wormsig demo $(ARGS)
 
 test: $(DEV) ## every test, but those that take more than ten minutes (ARGS="-k name" for some)
-	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m "not long" --ignore=tests/browser $(ARGS)
+	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m "not long" --ignore=tests/browser $(PARALLEL) $(ARGS)
 
 test-long: $(DEV) $(FUZZ) ## the tests that take more than ten minutes
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m long $(ARGS)
