@@ -19,6 +19,7 @@ from wormsig.bitcoin.tx import parse_transaction
 from wormsig.ceremony import coordinator, cosigner, messages
 from wormsig.ceremony.receipt import (
     FORMAT,
+    MAX_LETTERS,
     MAX_LIST,
     ApprovalPart,
     CoinPart,
@@ -34,7 +35,7 @@ from wormsig.ceremony.receipt import (
     WalletPart,
     transcript_of,
 )
-from wormsig.ceremony.receipt_checks import heads, is_true
+from wormsig.ceremony.receipt_checks import heads, is_whole
 from wormsig.ceremony.transcript import coordinator_letter, cosigner_letter
 from wormsig.psbt import codec
 from wormsig.psbt.limits import MAX_TEXT
@@ -91,11 +92,11 @@ class _Pair:
 
     def add(self, ceremony: str, kind: Kind, digest: str, at: int, said: Iterable[dict[str, object]]) -> None:
         """A letter, with the first of `said` that gives its digest; an idempotent one that came again is left out."""
-        if any((one.kind, one.digest) == (kind, digest) for one in self.letters) or len(self.letters) == MAX_LIST:
+        if any((one.kind, one.digest) == (kind, digest) for one in self.letters) or len(self.letters) == MAX_LETTERS:
             return
         parts = [LetterPart(iso(at), kind, digest, **each) for each in said]  # type: ignore[arg-type]
         bare = LetterPart(iso(at), kind, digest)
-        self.letters.append(next((part for part in parts if is_true(ceremony, part)), bare))
+        self.letters.append(next((part for part in parts if is_whole(ceremony, part)), bare))
 
     def part(self, role: Role, name: str, ceremony: str, psbt_sha256: str) -> PairPart:
         letters = tuple(self.letters)

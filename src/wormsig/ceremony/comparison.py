@@ -155,7 +155,7 @@ def _brought(receipt: Receipt, pair: PairPart, where: str) -> Iterator[Statement
     answers = sum(part.kind == "contribution" for part in pair.letters)
     taken = [part.accepted for part in pair.letters if part.kind == "judged" and part.accepted is not None]
     brought = sum(each.origin == "cosigner" and each.via == pair.name for each in receipt.signatures)
-    if answers == len(taken) and sum(taken) != brought:
+    if answers and answers == len(taken) and sum(taken) != brought:
         yield Statement(f"{where}: signatures", "differs", why=f"{sum(taken)} were taken, {brought} are named")
 
 

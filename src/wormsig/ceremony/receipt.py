@@ -29,7 +29,10 @@ MAX_RECEIPT = 16 << 20
 """Bytes of a receipt that comes from somewhere else."""
 
 MAX_LIST = 4096
-"""Entries of a list that grows with what people do: letters, connections, happenings."""
+"""Entries of a list that grows with what people do: connections, happenings."""
+
+MAX_LETTERS = 512
+"""Letters between two; an honest ceremony has a handful, and each answer and judgement is counted (THREATS R10)."""
 
 MAX_SIGNATURES = 500_000
 
@@ -216,7 +219,7 @@ class PairPart(_Part, frozen=True):
     name: Text
     psbt_sha256: Hex64
     connections: Annotated[tuple[ConnectionPart, ...], Meta(max_length=MAX_LIST)]
-    letters: Annotated[tuple[LetterPart, ...], Meta(max_length=MAX_LIST)]
+    letters: Annotated[tuple[LetterPart, ...], Meta(max_length=MAX_LETTERS)]
     head: Hex64
     their_head: Hex64 | None
     heads: Heads
@@ -335,7 +338,7 @@ def read(data: bytes) -> Receipt:
     try:
         receipt = _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        # The parser's words name fields of ours and places, never the file's values.
+        # The parser's words may repeat one of the file's: they are escaped where they are printed.
         raise InputError(f"this is not a receipt: {error}", hint="`wormsig receipt --json` writes one") from None
     return receipt
 

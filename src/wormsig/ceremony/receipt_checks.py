@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wormsig.ceremony.receipt import Heads, Role
 
 
-def rebuilt(ceremony: str, part: LetterPart) -> messages.Letter | None:  # noqa: PLR0911  one return per kind of letter
+def rebuilt(ceremony: str, part: LetterPart) -> messages.Letter | None:
     """The letter itself, when a receipt says everything that it said: then its digest can be checked.
 
     Args:
@@ -23,6 +23,9 @@ def rebuilt(ceremony: str, part: LetterPart) -> messages.Letter | None:  # noqa:
 
     Returns:
         The letter; None where something is missing (of a proposal there always is).
+
+    Raises:
+        ValueError: There can be no such letter.
     """
     obj = None if part.sha256 is None or part.size is None else messages.ObjectRef(part.sha256, part.size)
     match part:
@@ -33,10 +36,7 @@ def rebuilt(ceremony: str, part: LetterPart) -> messages.Letter | None:  # noqa:
         case LetterPart(kind="judged", accepted=int(accepted), rejected=int(rejected), problems=tuple(problems)):
             return messages.Judged(ceremony, accepted, rejected, problems)
         case LetterPart(kind="outcome", result=str(result), reason=str(reason), head=str(head)):
-            try:
-                return messages.Outcome(ceremony, result, part.txid, obj, reason, head)
-            except ValueError:  # a transaction without its id
-                return None
+            return messages.Outcome(ceremony, result, part.txid, obj, reason, head)
         case LetterPart(kind="farewell", seen=str(seen), head=str(head)):
             return messages.Farewell(ceremony, seen, head)
         case _:
@@ -45,8 +45,18 @@ def rebuilt(ceremony: str, part: LetterPart) -> messages.Letter | None:  # noqa:
 
 def is_true(ceremony: str, part: LetterPart) -> bool:
     """Whether what a receipt says of a letter gives the letter's digest, as far as that can be told."""
-    letter = rebuilt(ceremony, part)
+    try:
+        letter = rebuilt(ceremony, part)
+    except ValueError:
+        return False
     return letter is None or wire.digest(letter) == part.digest
+
+
+def is_whole(ceremony: str, part: LetterPart) -> bool:
+    """Whether all that a letter says is there, and gives its digest. Of PSBTs that went over the hash is enough."""
+    if part.kind in ("proposal", "contribution"):
+        return is_true(ceremony, part)
+    return is_true(ceremony, part) and rebuilt(ceremony, part) is not None
 
 
 def told_head(role: Role, letters: tuple[LetterPart, ...]) -> tuple[int, LetterPart] | None:

@@ -74,7 +74,8 @@ EARLIER: list[tuple[Any, dict[str, Any]]] = [
 COORDINATOR: dict[str, coordinator.CoordinatorEvent] = {
     '{"type":"proposed","ceremony":"7f3a","network":"regtest","wallet":"ab","wallet_name":"family","psbt":"cHNidP8=",'
     '"threshold":2,"cosigners":["bob","carol"],"allowed_sighash":[1,131],"wait_all":true,"at":1795000000,"total":3,'
-    '"broadcast":false,"chain":true,"tell_reasons":true,"sats":1000,"warnings":["C12"],"by":"person"}': coordinator.Proposed(
+    '"broadcast":false,"chain":true,"tell_reasons":true,"sats":1000,"warnings":["C12"],'
+    '"by":"person"}': coordinator.Proposed(
         "7f3a", "regtest", "ab", "family", b"psbt\xff", 2, ("bob", "carol"), (1, 131), True, 1_795_000_000, 3, False,
         True, True, 1000, ("C12",), "person",
     ),
