@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,20 @@ class RunWormsig(Protocol):
     def __call__(
         self, *arguments: object, stdin: bytes = b"", env: Mapping[str, str] | None = None, check: bool = False
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+def _terminated(_signum: int, _frame: object) -> None:
+    pytest.exit("terminated", returncode=143)
+
+
+def pytest_runtest_setup() -> None:
+    """Let Ctrl-C and SIGTERM end the run.
+
+    pytest-twisted's reactor takes both for itself when the first test starts it: it would stop, and every later test
+    would fail with "twisted reactor has stopped".
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)
 
 
 @pytest.fixture(scope="session")
