@@ -189,11 +189,14 @@ class Coordinator:
 
     def _start_talks(self) -> None:
         """Begin to talk with whoever is to be talked with now; in a chain that is one after another."""
-        for effect in machine.pending(self.state):
-            if isinstance(effect, machine.Converse) and effect.cosigner not in self._talks:
+        open_ones = [each.cosigner for each in machine.pending(self.state) if isinstance(each, machine.Converse)]
+        if self.state.start.chain:  # who cannot be reached any more holds up nobody
+            open_ones = [name for name in open_ones if name not in self._table.failures][:1]
+        for name in open_ones:
+            if name not in self._talks:
                 if self.state.start.chain:
-                    self._table.commit(machine.TurnCame(effect.cosigner))
-                self._start_talk(effect.cosigner)
+                    self._table.commit(machine.TurnCame(name))
+                self._start_talk(name)
 
     def _wait_for_the_settled(self) -> None:
         """Who has answered already, to an earlier process of ours, may be waiting for the outcome."""
@@ -217,18 +220,22 @@ class Coordinator:
 
     async def _goodbyes(self) -> None:
         """Let everybody who is connected hear the outcome; who is not, gets `linger` seconds to come back."""
-        absent = [name for name in self._talks if name not in self._table.in_touch]
         timer = None
-        if self._plan.linger and self._table.ending is not None:
-            timer = the_reactor().callLater(self._plan.linger, self._let_go, absent)
+        if self._plan.linger and machine.is_over(self.state):
+            timer = the_reactor().callLater(self._plan.linger, self._close)
         else:
-            self._let_go(absent)
+            self._close()
         try:
             # Talks keep their failures in the table. Who interrupts this wait, cuts the goodbyes short.
             await defer.DeferredList(list(self._talks.values()), consumeErrors=True)
         finally:
             if timer is not None and timer.active():
                 timer.cancel()
+
+    def _close(self) -> None:
+        """From now on nobody is waited for who is not connected, nor who vanishes."""
+        self._table.patient = False
+        self._let_go(self._talks)
 
     def _let_go(self, names: Iterable[str]) -> None:
         for name in names:

@@ -225,14 +225,14 @@ def pending(state: CoordinatorState) -> tuple[Effect, ...]:
 
     Returns:
         The effects; none before the proposal, when all is done and told, or while signatures miss that nobody is
-        asked for.
+        asked for. In a chain the cosigners are talked with one after another, in this order.
     """
     cosigners = state.cosigners.values()
     if state.phase is Phase.COLLECTING:
         open_ones = tuple(Converse(c.name) for c in cosigners if not c.settled)
         if state.lacking == 0 and not (state.wait_all and open_ones):
             return (FinalizeTransaction(),)
-        return open_ones[:1] if state.start.chain else open_ones
+        return open_ones
     if state.phase is Phase.FINALIZED:
         return (DecideBroadcast(),)
     if state.phase is Phase.AGREED:
