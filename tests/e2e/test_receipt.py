@@ -224,3 +224,41 @@ def test_the_receipts_of_a_real_ceremony_agree(world: World, tmp_path: Path) -> 
     page = tmp_path / "page.html"
     world["alice"].run("receipt", "-o", page, check=True)
     assert txid in page.read_text()
+
+
+def test_receipts_agree_after_both_sides_were_killed_and_one_declined(world: World, tmp_path: Path) -> None:
+    """Letters were sent again, over other connections: they count once, and what was told at the end fits."""
+    alice, bob, carol = world["alice"], world["bob"], world["carol"]
+    quick = {"WORMSIG_LIMITS": "heartbeat=1,takeover=0.5,meeting=5,stagger=1,farewell=5"}
+    world.fund()
+    names = ("--to", "bob", "--to", "carol")
+    send = alice.start("send", world.psbt(), *names, "--signer", alice.signer, "--wait-all", "-y", "--json", env=quick)
+    ceremony = send.wait_for("started")["ceremony"]
+    codes = {name: send.wait_for("code-ready", cosigner=name)["code"] for name in ("bob", "carol")}
+    first = bob.start("receive", codes["bob"], "--signer", bob.signer, "-y", "--json", env=quick)
+    first.wait_for("answer-judged")
+    for process in (first, send):
+        process.process.kill()
+        process.wait()
+    back = bob.start("resume", ceremony, "--json", env=quick)
+    again = alice.start("resume", ceremony, "-y", "--json", env=quick)
+    again.wait_for("peer-connected", cosigner="bob")
+    code = again.wait_for("code-ready", cosigner="carol")["code"]
+    third = carol.start("receive", code, "--reject", "I am not sure about this", env=quick)
+    assert third.wait() == 4, third.err
+    assert again.wait() == 0, again.err
+    assert back.wait() == 0, back.err
+    ours = read(alice.run("receipt", ceremony, "--json", check=True).stdout.encode())
+    assert {each.name for each in ours.signatures} == {"alice", "bob"}
+    for person in (bob, carol):
+        theirs = tmp_path / f"{person.name}.json"
+        person.run("receipt", ceremony[:8], "-o", theirs, check=True)
+        done = alice.run("receipt", ceremony, "--compare", theirs)
+        assert done.returncode == 0, done.stdout
+        assert f"the receipt of: {person.name}" in done.stdout
+        edited = theirs.read_text().replace("I am not sure about this", "I am quite sure about this")
+        theirs.write_text(edited.replace('"sats": 30000000', '"sats": 30000001'))
+        assert alice.run("receipt", ceremony, "--compare", theirs).returncode == 5
+    pair = next(each for each in ours.pairs if each.name == "bob")
+    assert [part.kind for part in pair.letters].count("contribution") == 1
+    assert len(pair.connections) >= 2
