@@ -172,6 +172,10 @@ class Journal:
         """
         self._locks.hold(ceremony)
 
+    def holder(self, ceremony: str) -> int | None:
+        """The process that seems to hold a ceremony; None when none does."""
+        return self._locks.holder(ceremony)
+
     def ask_to_end(self, ceremony: str, words: str) -> bool:
         """Ask the process that holds a ceremony to end it; False when none does. Raises as `Locks.ask`."""
         return self._locks.ask(ceremony, words)

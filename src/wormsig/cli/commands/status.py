@@ -2,59 +2,57 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
 
-from wormsig.app.ceremonies import Summary, summaries
+from wormsig.app.ceremonies import summaries
 from wormsig.app.home import Home
+from wormsig.app.receipts import pick
 from wormsig.cli import options
+from wormsig.errors import UsageError
 from wormsig.journal.store import Journal
-from wormsig.render.sanitize import sanitize
+from wormsig.render.ceremonies import short_id, summary_lines, summary_object
+from wormsig.render.lines import plain
+from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from wormsig.cli.console import Console
 
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-
 
 @click.command("status")
+@click.argument("ident", metavar="[ID]", required=False)
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @options.console_options
-def command(*, everything: bool, console: Console) -> None:
-    """List the ceremonies on this machine: role, wallet, who has signed, age.
+def command(*, ident: str | None, everything: bool, console: Console) -> None:
+    """List the ceremonies on this machine: role, wallet, amount, who signed, what is awaited, age.
 
-    Only those with something left to do, unless --all. With --json one object each.
+    Only those with something left to do, unless --all; with ID that one. With --json one object each.
     """
-    path = Home.from_environment().journal()
-    found: tuple[Summary, ...] = ()
-    if path.exists():
-        with Journal(path) as journal:
-            found = summaries(journal)
-    listed = [each for each in found if everything or each.open]
-    for each in listed:
+    home = Home.from_environment()
+    path = home.journal()
+    if not path.exists():
+        if ident is not None:
+            raise UsageError("there is no ceremony on this machine")
+        _none(console, 0)
+        return
+    with Journal(path) as journal:
+        rows = journal.ceremonies()
+        only = None if ident is None else pick(rows, ident).id
+        found = summaries(journal, Registry(home.wallets()), everything=everything or ident is not None, only=only)
+    if not found:
+        _none(console, len(rows))
+    seen = Counter(short_id(row.id) for row in rows)
+    for each in found:
         if console.as_json:
-            console.emit({**dataclasses.asdict(each), "cosigners": dict(each.cosigners)})
+            console.emit(summary_object(each))
         else:
-            console.result(_line(each))
-    if not listed and not console.as_json:
-        hint = f" ({len(found)} are over; --all lists them)" if found else ""
+            console.result(plain(summary_lines(each, int(time.time()), alone=seen[short_id(each.id)] == 1)))
+
+
+def _none(console: Console, over: int) -> None:
+    if not console.as_json:
+        hint = f" ({over} are over; --all lists them)" if over else ""
         console.say(f"No ceremony has anything left to do{hint}.")
-
-
-def _line(each: Summary) -> str:
-    wallet = sanitize(each.wallet or "-", 30)
-    signed = "" if each.have is None else f" · {each.have} of {each.need} signed"
-    people = ", ".join(f"{sanitize(name, 40)} {stage}" for name, stage in each.cosigners)
-    text = f"{each.id[:6]}  {each.role:<11}  {wallet} · {each.network} · {each.phase}{signed} · {_age(each.created)}"
-    return f"{text}\n        {people}" if people else text
-
-
-def _age(created: int) -> str:
-    seconds = max(0, int(time.time()) - created)
-    for size, unit in _UNITS:
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return "just now"
