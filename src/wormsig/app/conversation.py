@@ -55,7 +55,7 @@ class Conversation:
         self._verdict: defer.Deferred[None] | None = None
         self._links = table.links(name)
         self._notices = Notices(
-            connector.reactor, lambda words: table.watch.status(status.ConnectionNotice(name, words))
+            connector.reactor, lambda words: table.watch.status(status.ConnectionNotice(name, words)), name
         )
         self._reach = Reach(table, connector, name, self._links, self._notices)
 
@@ -110,7 +110,7 @@ class Conversation:
         return self._newcomer
 
     async def _with_channel(self, channel: Channel) -> None:
-        channel.on_notice = self._notices
+        self._notices.watch(channel)
         self._table.in_touch[self._name] = channel
         goodbye = ""
         try:

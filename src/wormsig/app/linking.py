@@ -117,7 +117,7 @@ class Link:
         Returns:
             The channel on which the coordinator came back while this one was silent; None when there is none.
         """
-        channel.on_notice = self._notices
+        self._notices.watch(channel)
         self._sent.clear()
         self._told = ""
         newcomer: Channel | None = None
@@ -245,7 +245,7 @@ class Link:
             self._over = True
         elif seat.state.phase is not Phase.ANSWERED:
             seat.record(machine.Answered(digest))
-            seat.watch.status(status.AnswerSent(1))
+            seat.watch.status(status.AnswerSent(1, seat.state.start.ceremony))
         seat.changed.fire()
 
     def _delivery_failed(self, failure: object) -> None:

@@ -190,6 +190,7 @@ class AnswerSent(_Told, frozen=True):
     """A cosigner's side: the coordinator has the signatures."""
 
     signatures: int
+    ceremony: str = ""
 
 
 class DeclineSent(_Told, frozen=True):

@@ -18,15 +18,21 @@ _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 _PROGRESS = {
     "received": "has the PSBT",
     "reviewing": "is reviewing",
-    "signing": "is signing",
+    "signing": "is signing (a device takes its time)",
     "waiting": "is waiting for the outcome",
 }
 _RESULTS = {
     "broadcast": "says that it was broadcast",
     "final": "says that it is complete and kept, not broadcast yet",
-    "not-needed": "says that your signature is not needed: enough others signed",
+    "not-needed": "thanks you: your signature is not needed, enough others signed",
     "cancelled": "cancelled",
     "failed": "says that it failed",
+}
+_TOLD = {
+    "broadcast": "was told: broadcast",
+    "final": "was told: complete, and not broadcast yet",
+    "cancelled": "was told: cancelled",
+    "failed": "was told: it failed",
 }
 _SEEN = {
     "mempool": "your node has it in its mempool",
@@ -124,7 +130,9 @@ def _about_connection(status: _OfConnection) -> str:  # noqa: PLR0911  one line 
         case told.PeerProgress(cosigner=who, state=state):
             return _of(who, _PROGRESS.get(state, sanitize(state, 40)))
         case told.ConnectionNotice(cosigner=who, notice=notice):
-            return f"{sanitize(notice)}." if who is None else _of(who, sanitize(notice))
+            if who is None:
+                return f"{sanitize(notice[:1].upper() + notice[1:])}."
+            return _of(who, sanitize(notice.removeprefix(f"{who} ")))
         case told.RelayChosen(relay=relay):
             return f"The relay {sanitize(relay, 200)} is in use; the others need it in their --relay-url too."
         case told.RelayPaused(relay=relay, seconds=seconds):
@@ -152,7 +160,9 @@ def _about_ceremony(status: _OfCeremony) -> str:  # noqa: C901, PLR0911  one lin
         case told.Broadcast():
             return "Broadcast; the node has it."
         case told.OutcomeDelivered(cosigner=who, result=result):
-            return _of(who, f"was told: {sanitize(result, 40)}")
+            if result == "not-needed":
+                return _of(who, f"late: {sanitize(who, 40)}'s signature was not needed, thanked and told")
+            return _of(who, _TOLD.get(result, f"was told: {sanitize(result, 40)}"))
         case told.StillToTell(cosigner=who):
             return _of(who, "does not know the outcome yet; waiting a moment for them to come back")
         case _:
@@ -179,8 +189,9 @@ def _about_us(status: _OfOurs) -> str:  # noqa: C901, PLR0911  one line per stat
             return f"The PSBT is here ({size} bytes, ceremony {sanitize(ceremony[:6])})."
         case told.SignedBefore(ceremony=ceremony):
             return f"Signed here before, in ceremony {sanitize(ceremony[:6])}; the same signatures are sent again."
-        case told.AnswerSent():
-            return "Signed and sent; the coordinator has it. Waiting for the outcome …"
+        case told.AnswerSent(ceremony=ceremony):
+            safe = f" (Ctrl-C is safe: `wormsig resume {sanitize(ceremony[:6])}`)" if ceremony else ""
+            return f"Signed and sent; the coordinator has it. Waiting for the outcome …{safe}"
         case told.DeclineSent(reason=reason):
             return f"The coordinator was told: {_said(reason)}"
         case told.AnswerJudged(accepted=accepted, rejected=rejected, problems=problems):

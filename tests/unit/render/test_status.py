@@ -21,6 +21,7 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     (told.PeerConnected("bob", WORDS), f"  bob          connected · verifier: {WORDS}"),
     (told.PsbtDelivered("bob"), "  bob          has the PSBT"),
     (told.PeerProgress("bob", "reviewing"), "  bob          is reviewing"),
+    (told.PeerProgress("bob", "signing"), "  bob          is signing (a device takes its time)"),
     (
         told.SignaturesTaken("bob", ("bob",), 2, 0, (), (), 2, 2),
         "  bob          signed: bob, verified\n  2 of 2 signatures.",
@@ -45,8 +46,9 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     (told.PeerDeclined("bob", "wrong amount"), '  bob          declined: "wrong amount"'),
     (told.CodeFailed("bob", "wrong code", 2), "  bob          code used up (number 2): wrong code"),
     (told.PeerLost("bob", "the other side left"), "  bob          lost: the other side left"),
-    (told.ConnectionNotice("bob", "no sign of the other side"), "  bob          no sign of the other side"),
-    (told.ConnectionNotice(None, "the relay is back"), "the relay is back."),
+    (told.ConnectionNotice("bob", "no sign of bob for 3 min"), "  bob          no sign of bob for 3 min"),
+    (told.ConnectionNotice("bob", "bob is back"), "  bob          is back"),
+    (told.ConnectionNotice(None, "the relay is back"), "The relay is back."),
     (
         told.RelayChosen("ws://localhost:4000/v1"),
         "The relay ws://localhost:4000/v1 is in use; the others need it in their\n  --relay-url too.",
@@ -61,14 +63,24 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     ),
     (told.NodeAccepts(294), "The node accepts the transaction (294 vB)."),
     (told.Broadcast(TXID), "Broadcast; the node has it."),
-    (told.OutcomeDelivered("bob", "not-needed"), "  bob          was told: not-needed"),
+    (told.OutcomeDelivered("bob", "broadcast"), "  bob          was told: broadcast"),
+    (
+        told.OutcomeDelivered("bob", "not-needed"),
+        "  bob          late: bob's signature was not needed, thanked and told",
+    ),
     (told.Joined(WORDS), f"connected · verifier: {WORDS} (compare when asked to)"),
     (told.PsbtReceived("7f3a19" + "0" * 26, 1234), "The PSBT is here (1234 bytes, ceremony 7f3a19)."),
     (
         told.SignedBefore("7f3a19" + "0" * 26),
         "Signed here before, in ceremony 7f3a19; the same signatures are sent again.",
     ),
-    (told.AnswerSent(1), "Signed and sent; the coordinator has it. Waiting for the outcome …"),
+    (
+        told.AnswerSent(1, "7f3a19" + "0" * 26),
+        (
+            "Signed and sent; the coordinator has it. Waiting for the outcome … (Ctrl-C is\n"
+            "  safe: `wormsig resume 7f3a19`)"
+        ),
+    ),
     (told.DeclineSent("wrong amount"), 'The coordinator was told: "wrong amount"'),
     (told.AnswerJudged(1, 0, ()), "The coordinator took 1 signature."),
     (told.AnswerJudged(0, 2, ("high S",)), 'The coordinator took 0 signatures.\n  2 not taken\n  "high S"'),
@@ -86,7 +98,7 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     ),
     (
         told.OutcomeSeen("not-needed", None, "", "no-node"),
-        "The coordinator says that your signature is not needed: enough others signed.",
+        "The coordinator thanks you: your signature is not needed, enough others signed.",
     ),
     (told.OutcomeSeen("cancelled", None, "never mind", "no-node"), 'The coordinator cancelled: "never mind".'),
     (told.OutcomeSeen("failed", None, "", "no-node"), "The coordinator says that it failed."),
