@@ -73,8 +73,10 @@ class Conversation:
         """
         table, channel = self._table, None
         try:
-            while not self._told and (table.ending is None or table.plan.linger):
+            while not self._told and (channel is not None or table.ending is None or table.patient):
                 channel = await self._held(channel or await self._reach.channel())
+            if channel is not None:  # came back when there was nothing left to say
+                await channel.close()
         except defer.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  kept for whoever waits for the ceremony, bugs too

@@ -20,7 +20,7 @@ from wormsig.app.session import COSIGNER, Session, now
 from wormsig.ceremony import cosigner as machine
 from wormsig.ceremony import messages, status
 from wormsig.errors import NotSupportedError, PeerError, RefusedError, ThresholdError, TransportError, WormsigError
-from wormsig.journal.secrets import ResumeSecrets
+from wormsig.journal.secrets import TO_COORDINATOR, ResumeSecrets
 from wormsig.journal.store import CeremonyRow
 from wormsig.psbt import codec
 from wormsig.psbt.limits import MAX_PEER_PSBT
@@ -163,7 +163,7 @@ class Cosigner:
         return session
 
     def _links(self, session: Session[CosignerState, CosignerEvent]) -> ResumeSecrets:
-        links = ResumeSecrets(self._folder, session.ceremony, "to the coordinator")
+        links = ResumeSecrets(self._folder, session.ceremony, TO_COORDINATOR)
         links.trust([session.state.link] if session.state.link else [])
         return links
 

@@ -13,6 +13,7 @@ from wormsig.app.session import now
 from wormsig.app.threads import in_thread
 from wormsig.ceremony import cosigner as machine
 from wormsig.ceremony import status
+from wormsig.ceremony.cosigner_state import Phase
 from wormsig.errors import InputError, NodeError, RefusedError, UsageError, WormsigError
 from wormsig.psbt import codec, contribution
 from wormsig.psbt.limits import MAX_TEXT
@@ -55,6 +56,8 @@ class Decision:
             if seat.state.signed is not None:
                 seat.watch.status(status.SignedBefore(seat.state.start.ceremony))
             else:
+                if seat.state.phase is Phase.APPROVED:  # the one window: between a signer's answer and its commit
+                    seat.watch.status(status.ApprovedBefore(seat.state.start.ceremony))
                 seat.does("reviewing")
                 await self._review_and_sign()
         except DeclinedError as refusal:

@@ -196,10 +196,11 @@ class Link:
     def _answer_is_there(self) -> None:
         """Who judges an answer has it, although its acknowledgement may have been lost."""
         state = self._seat.state
-        if state.phase is Phase.SIGNED and state.signed is not None:
-            self._seat.record(machine.Answered(wire.digest(self._contribution(state.signed))))
-        elif state.phase is not Phase.ANSWERED:
+        if state.phase is Phase.ANSWERED:
+            return
+        if state.signed is None or machine.is_complete(state):
             raise PeerError("the coordinator sent a message out of turn")
+        self._seat.record(machine.Answered(wire.digest(self._contribution(state.signed))))
 
     # -- what goes out ---------------------------------------------------------------------------------------------
 

@@ -90,6 +90,8 @@ class Reach:
     def _wants_code(self) -> bool:
         if self._table.ending is not None or self._table.cosigner(self._name).settled:
             return False
+        if not self._table.cosigner(self._name).transcript.letters:
+            return True  # they acknowledged nothing yet, and may have kept nothing
         return not self._links.known() or self.was_lost or self._name in self._table.plan.new_codes
 
     async def takeover(self) -> Channel:

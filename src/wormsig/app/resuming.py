@@ -11,6 +11,7 @@ from wormsig.app.signing import OpenedSigner
 from wormsig.bitcoin.network import Network
 from wormsig.ceremony import coordinator as machine
 from wormsig.errors import UsageError
+from wormsig.journal.secrets import TO_COORDINATOR, ResumeSecrets
 from wormsig.psbt import codec
 from wormsig.review.context import ReviewContext
 from wormsig.review.review import review
@@ -19,8 +20,10 @@ from wormsig.signers.returned import ReturnedPsbt
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from wormsig.app.home import Home
     from wormsig.app.session import Session
     from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
+    from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
     from wormsig.journal.store import CeremonyRow
     from wormsig.review.report import Report
     from wormsig.wallet.model import Wallet
@@ -94,6 +97,15 @@ def add_files(session: Session[CoordinatorState, CoordinatorEvent], paths: Colle
         session.record(*events)
         taken.append((path, sum(len(event.signatures) for event in events if isinstance(event, machine.Contributed))))
     return taken
+
+
+def forget(session: Session[CosignerState, CosignerEvent], home: Home) -> None:
+    """Remove what a cosigner's side could be found again by, after its end: it may have ended between the two.
+
+    Raises:
+        StorageError: It could not be removed.
+    """
+    ResumeSecrets(home.links(), session.ceremony, TO_COORDINATOR).remove()
 
 
 def signer_from(path: str) -> OpenedSigner:

@@ -165,6 +165,7 @@ class Coordinator:
         await self._settle()
         self._table.end(_RESULTS.get(self.state.phase, "final"), self.state.result_note)
         self._call_back()
+        self._forget()
 
     async def _asked_to_cancel(self) -> None:
         """End the ceremony when `wormsig cancel` asks for it, as long as it can be.
@@ -218,6 +219,12 @@ class Coordinator:
                 self._table.watch.status(status.StillToTell(effect.cosigner, effect.result))
                 self._start_talk(effect.cosigner)
 
+    def _forget(self) -> None:
+        """Remove the secrets of those who know the outcome: an earlier process may have ended before it did."""
+        for each in self.state.cosigners.values():
+            if each.name not in self._talks and each.told == machine.outcome(self.state, each.name):
+                self._table.links(each.name).remove()
+
     async def _goodbyes(self) -> None:
         """Let everybody who is connected hear the outcome; who is not, gets `linger` seconds to come back."""
         timer = None
@@ -235,12 +242,11 @@ class Coordinator:
     def _close(self) -> None:
         """From now on nobody is waited for who is not connected, nor who vanishes."""
         self._table.patient = False
-        self._let_go(self._talks)
+        self._let_go([name for name in self._talks if name not in self._table.in_touch])
 
     def _let_go(self, names: Iterable[str]) -> None:
         for name in names:
-            if name not in self._table.in_touch or self._table.ending is None:
-                self._talks[name].cancel()
+            self._talks[name].cancel()
 
     # -- the threshold ---------------------------------------------------------------------------------------------
 

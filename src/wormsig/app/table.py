@@ -36,6 +36,7 @@ class Table:
         ending: The outcome's result and words, once there is one.
         failures: By cosigner: why nothing more is to be expected from a conversation; a bug of ours is kept here too.
         in_touch: Who is connected, and how.
+        patient: Whether who has to be told the outcome, and is not connected, is still waited for.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Table:
         self.ending: tuple[Result, str] | None = None
         self.failures: dict[str, Exception] = {}
         self.in_touch: dict[str, Channel] = {}
+        self.patient = plan.linger > 0
 
     @property
     def state(self) -> CoordinatorState:

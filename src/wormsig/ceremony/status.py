@@ -186,6 +186,12 @@ class SignedBefore(_Told, frozen=True):
     ceremony: str
 
 
+class ApprovedBefore(_Told, frozen=True):
+    """This was approved before, and the signature was not kept: a device may be asked for it a second time."""
+
+    ceremony: str
+
+
 class AnswerSent(_Told, frozen=True):
     """A cosigner's side: the coordinator has the signatures."""
 
@@ -247,6 +253,6 @@ Status = (
     Started | SignedHere | CodeReady | PeerConnected | PsbtDelivered | PeerProgress | SignaturesTaken | AnswerRefused
     | PeerDeclined | CodeFailed | PeerLost | ConnectionNotice | RelayChosen | RelayPaused | ThresholdReached
     | NodeAccepts | Broadcast
-    | OutcomeDelivered | StillToTell | Joined | PsbtReceived | SignedBefore | AnswerSent | DeclineSent | AnswerJudged
-    | OutcomeSeen | CoordinatorGone | Rejoining | Rejoined
+    | OutcomeDelivered | StillToTell | Joined | PsbtReceived | SignedBefore | ApprovedBefore | AnswerSent
+    | DeclineSent | AnswerJudged | OutcomeSeen | CoordinatorGone | Rejoining | Rejoined
 )  # fmt: skip

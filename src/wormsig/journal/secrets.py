@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 KEPT = 2
 """Secrets of one pair: the newest, and the one before it until the other side is known to have the newest."""
 
+TO_COORDINATOR = "to the coordinator"
+"""A cosigner's name for the other side."""
+
 SECRET_SIZE = 32
 MAX_MARKS = 256
 _MAX_FILE = 64_000

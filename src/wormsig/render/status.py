@@ -54,8 +54,8 @@ _OfConnection: TypeAlias = (
     | told.ConnectionNotice | told.RelayChosen | told.RelayPaused
 )  # fmt: skip
 _OfOurs: TypeAlias = (
-    told.Joined | told.PsbtReceived | told.SignedBefore | told.AnswerSent | told.DeclineSent | told.AnswerJudged
-    | told.OutcomeSeen | told.CoordinatorGone | told.Rejoining | told.Rejoined
+    told.Joined | told.PsbtReceived | told.SignedBefore | told.ApprovedBefore | told.AnswerSent | told.DeclineSent
+    | told.AnswerJudged | told.OutcomeSeen | told.CoordinatorGone | told.Rejoining | told.Rejoined
 )  # fmt: skip
 _OfCeremony: TypeAlias = (
     told.Started | told.SignedHere | told.SignaturesTaken | told.AnswerRefused
@@ -189,6 +189,11 @@ def _about_us(status: _OfOurs) -> str:  # noqa: C901, PLR0911  one line per stat
             return f"The PSBT is here ({size} bytes, ceremony {sanitize(ceremony[:6])})."
         case told.SignedBefore(ceremony=ceremony):
             return f"Signed here before, in ceremony {sanitize(ceremony[:6])}; the same signatures are sent again."
+        case told.ApprovedBefore(ceremony=ceremony):
+            return (
+                f"Approved here before, in ceremony {sanitize(ceremony[:6])}, and stopped before a signature was kept."
+                "\nIt is asked for once more: a device may have given it already, for the same transaction."
+            )
         case told.AnswerSent(ceremony=ceremony):
             safe = f" (Ctrl-C is safe: `wormsig resume {sanitize(ceremony[:6])}`)" if ceremony else ""
             return f"Signed and sent; the coordinator has it. Waiting for the outcome …{safe}"

@@ -12,7 +12,7 @@ from wormsig.app.loading import load_wallet
 from wormsig.app.nodes import agree, open_node
 from wormsig.app.plan import duration
 from wormsig.app.policy import load_policy
-from wormsig.app.resuming import add_files, check_names, choose, report_of, signer_from, wallet_of
+from wormsig.app.resuming import add_files, check_names, choose, forget, report_of, signer_from, wallet_of
 from wormsig.app.send_plan import SendPlan
 from wormsig.app.session import COORDINATOR, COSIGNER, Session
 from wormsig.bitcoin.network import Network
@@ -103,7 +103,7 @@ def command(*, ident: str | None, **said: Any) -> None:  # noqa: ANN401  collect
         if row.role == "coordinator":
             _coordinate(Session.load(journal, row.id, COORDINATOR), order, home)
         else:
-            _cosign(Session.load(journal, row.id, COSIGNER), order, journal)
+            _cosign(Session.load(journal, row.id, COSIGNER), order, journal, home)
 
 
 def _coordinate(
@@ -144,16 +144,15 @@ def _coordinate(
 
 
 def _cosign(
-    session: Session[cosigner.CosignerState, cosigner.CosignerEvent], order: _Options, journal: Journal
+    session: Session[cosigner.CosignerState, cosigner.CosignerEvent], order: _Options, journal: Journal, home: Home
 ) -> None:
     """Go on as a cosigner."""
     state, console = session.state, order.console
     if order.new_codes:
         raise UsageError("--new-code is a coordinator's", hint="ask the coordinator, and use `wormsig receive CODE`")
     if cosigner.is_complete(state):
-        console.say(f"Ceremony {state.start.ceremony[:6]} is over on this side; `wormsig receipt` shows what it left.")
-        if state.outcome is not None and state.outcome.txid is not None:
-            console.result(state.outcome.txid)
+        forget(session, home)
+        _say_over(state, console)
         return
     if len(order.files) > 1:
         raise UsageError("a cosigner brings one signed PSBT", hint="combine them first")
@@ -177,3 +176,16 @@ def _cosign(
         asks=state.signed is None and not tells_only,
     )
     receiving.go_on(journal, session)
+
+
+def _say_over(state: cosigner.CosignerState, console: Console) -> None:
+    """How a ceremony ended that is over on this side."""
+    start, outcome = state.start, state.outcome
+    txid = outcome.txid if outcome else None
+    if console.as_json:
+        result = outcome.result if outcome else None
+        console.emit({"event": "done", "ceremony": start.ceremony, "result": result, "txid": txid})
+        return
+    console.say(f"Ceremony {start.ceremony[:6]} is over on this side; `wormsig receipt` shows what it left.")
+    if txid is not None:
+        console.result(txid)
