@@ -195,7 +195,7 @@ def _about_us(status: _OfOurs) -> str:  # noqa: C901, PLR0911  one line per stat
                 "\nIt is asked for once more: a device may have given it already, for the same transaction."
             )
         case told.AnswerSent(ceremony=ceremony):
-            safe = f" (Ctrl-C is safe: `wormsig resume {sanitize(ceremony[:6])}`)" if ceremony else ""
+            safe = f"\n  Ctrl-C is safe: `wormsig resume {sanitize(ceremony[:6])}` goes on." if ceremony else ""
             return f"Signed and sent; the coordinator has it. Waiting for the outcome …{safe}"
         case told.DeclineSent(reason=reason):
             return f"The coordinator was told: {_said(reason)}"

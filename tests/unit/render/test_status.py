@@ -77,10 +77,29 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     (
         told.AnswerSent(1, "7f3a19" + "0" * 26),
         (
-            "Signed and sent; the coordinator has it. Waiting for the outcome … (Ctrl-C is\n"
-            "  safe: `wormsig resume 7f3a19`)"
+            "Signed and sent; the coordinator has it. Waiting for the outcome …\n"
+            "  Ctrl-C is safe: `wormsig resume 7f3a19` goes on."
         ),
     ),
+    (
+        told.StillToTell("bob", "broadcast"),
+        "  bob          does not know the outcome yet; waiting a moment for them to come\n               back",
+    ),
+    (
+        told.CoordinatorGone("no sign of the other side for 30 min"),
+        (
+            "The coordinator is gone: no sign of the other side for 30 min. Nothing is lost:\n"
+            "  what is signed here is kept."
+        ),
+    ),
+    (
+        told.Rejoining("7f3a19" + "0" * 26),
+        (
+            "Waiting for the coordinator to come back. Ctrl-C is safe: `wormsig resume\n"
+            "  7f3a19` goes on."
+        ),
+    ),
+    (told.Rejoined("7f3a19" + "0" * 26), "The coordinator is back."),
     (told.DeclineSent("wrong amount"), 'The coordinator was told: "wrong amount"'),
     (told.AnswerJudged(1, 0, ()), "The coordinator took 1 signature."),
     (told.AnswerJudged(0, 2, ("high S",)), 'The coordinator took 0 signatures.\n  2 not taken\n  "high S"'),
