@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wormsig.ceremony.receipt import OutputPart, PairPart, Receipt
 
 _LABEL = 9
+_PATH = 20
 _SHOWN_ALIKE = 200
 """Inputs or outputs that are written out; the JSON form has every one."""
 
@@ -54,7 +55,7 @@ def receipt_lines(receipt: Receipt) -> list[Line]:
     for each in receipt.history:
         text = f"{time_words(each.at)}  {happening_words(receipt, each)}"
         lines += wrapped(text, first="  ", rest=" " * 27)
-    version = sanitize(receipt.wormsig, NAME)
+    version = sanitize(receipt.wormsig, 20)
     return [*lines, Line(""), Line(f"made {time_words(receipt.made_at)} by wormsig {version}", Style.DIM)]
 
 
@@ -74,7 +75,7 @@ def _transaction(receipt: Receipt) -> list[Line]:
     width = max((len(words.btc(sats)) for sats in amounts), default=9)
     lines = [Line("Transaction", Style.STRONG)]
     for coin in receipt.inputs[:_SHOWN_ALIKE]:
-        where = f"from the wallet's {sanitize(coin.path, NAME)}" if coin.mine and coin.path else ""
+        where = f"from the wallet's {sanitize(coin.path, _PATH)}" if coin.mine and coin.path else ""
         lines.append(Line(_row("Spends", coin.sats, width, where)))
         lines.append(Line(f"    {coin.outpoint}"))
     lines += _more(len(receipt.inputs), "input")
@@ -99,7 +100,7 @@ def _hashes(receipt: Receipt) -> list[tuple[str, str]]:
 
 def _output(output: OutputPart, width: int) -> list[Line]:
     label = {"payment": "Pays", "change": "Change", "data": "Data"}[output.kind]
-    path = f"back to the wallet, {sanitize(output.path, NAME)}" if output.path else ""
+    path = f"back to the wallet, {sanitize(output.path, _PATH)}" if output.path else ""
     lines = [Line(_row(label, output.sats, width, path))]
     if output.address is None:
         return lines + hex_lines("script", output.script, first="    ")
@@ -155,7 +156,9 @@ def comparison_lines(comparison: Comparison) -> list[Line]:
     agreed = [each for each in comparison.statements if each.verdict == "agrees"]
     lines: list[Line] = []
     if comparison.pair is not None:
-        lines.append(Line(f"Compared with the receipt of: {sanitize(comparison.pair, NAME)}", Style.STRONG))
+        lines += wrapped(
+            f"Compared with the receipt of: {sanitize(comparison.pair, NAME)}", first="", style=Style.STRONG
+        )
     lines += [line for each in agreed[:_SHOWN_ALIKE] for line in _statement(each)]
     lines += _more(len(agreed), "statement")
     for verdict in ("open", "differs"):
