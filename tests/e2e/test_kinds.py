@@ -30,6 +30,9 @@ MILLION = 1_000_000
 RATE = 3
 ALICE, BOB, CAROL, DAVE, ERIN = range(5)
 CASES = [
+    ("wsh", (ALICE, CAROL)),
+    ("sh-wsh", (BOB, CAROL)),
+    ("sh", (ALICE, BOB)),
     ("wsh-recovery", (BOB, CAROL)),
     ("wsh-decaying", (ALICE, BOB, CAROL)),
     ("wsh-same-keys-later", (ALICE, BOB)),

@@ -158,7 +158,7 @@ A, B, C, D, E = range(5)
 
 PAIRINGS = [
     ("tr-sortedmulti-a", list(combinations((A, B, C), 2))),
-    ("tr-multi-a", [(A, B), (C, A)]),
+    ("tr-multi-a", [*combinations((A, B, C), 2), (C, A), (B, A)]),
     ("tr-nums-xpub", list(combinations((A, B, C), 2))),
     ("tr-internal-member", [(B, C)]),
     ("tr-internal-other", [(A, B)]),
