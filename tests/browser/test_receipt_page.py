@@ -207,10 +207,10 @@ def test_it_prints_on_few_pages(browser: Browser, tmp_path: Path) -> None:
     page.write_text(receipt_page(honest()), encoding="utf-8")
     browser.open(page, width=1280)
     paper = browser.paper()
-    assert paper.startswith(b"%PDF-")
-    assert 2 <= paper.count(b"/Type /Page\n") <= 6
     if os.environ.get("RECEIPT_PICTURES"):
         (Path(os.environ["RECEIPT_PICTURES"]) / "honest.pdf").write_bytes(paper)
+    assert paper.startswith(b"%PDF-")
+    assert 2 <= paper.count(b"/Type /Page\n") <= 5
 
 
 def test_the_first_page_on_paper_holds_the_drawing_and_the_signatures(browser: Browser, tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ class Browser:
         return base64.b64decode(answer["data"])
 
     def paper(self) -> bytes:
-        """The page as PDF."""
+        """The page as PDF, as a person would print it."""
+        self.ask("Emulation.setEmulatedMedia", media="")
         answer = self.ask("Page.printToPDF", printBackground=False, preferCSSPageSize=True)
         return base64.b64decode(answer["data"])

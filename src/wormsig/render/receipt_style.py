@@ -56,6 +56,7 @@ footer { margin-top: 2.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   main { max-width: none; margin: 0; padding: 0; border: 0; box-shadow: none; }
   .wide { display: block; } .narrow { display: none; }
   .flow, .bar, .trunk { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  td .mono { font-size: 0.7rem; }
   .details { break-before: page; }
   h2, h3 { break-after: avoid; }
   tr, svg, dl > div { break-inside: avoid; }
