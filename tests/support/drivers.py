@@ -19,10 +19,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 
 from support.hostile import Coin, Scene, key_file
+from wormsig.app.cosigning import Cosigner
+from wormsig.app.home import Home
 from wormsig.app.receive import receive_with_code
 from wormsig.app.receive_plan import ReceivePlan, Reviewed, Verdict
 from wormsig.app.send import Coordinator, begin
-from wormsig.app.send_plan import SendPlan
+from wormsig.app.send_plan import Opening, SendPlan
 from wormsig.bitcoin.network import Network
 from wormsig.ceremony import status
 from wormsig.journal.store import Journal
@@ -99,9 +101,11 @@ class Crowd:
 
     def journal(self, name: str) -> Journal:
         """Somebody's journal, opened for one ceremony as the commands do it: closing it lets go of the lock."""
-        folder = self.folder / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return Journal(folder / "ceremonies.sqlite3")
+        return Journal(self.home(name).journal())
+
+    def home(self, name: str) -> Home:
+        """Somebody's home."""
+        return Home(self.folder / name)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,13 +116,14 @@ class Crowd:
         self.number += 1
         return self.scene.psbt(coins=(Coin(sats=100_000_000 + self.number),))
 
-    def send_plan(self, psbt: Psbt, names: tuple[str, ...], **changes: Any) -> SendPlan:
+    def opening(self, psbt: Psbt, names: tuple[str, ...], **changes: Any) -> Opening:
+        """What a ceremony begins with."""
         report = review(psbt, self.scene.wallet, ReviewContext(), deriver=self.scene.deriver)
         assert not report.errors
-        return SendPlan(
+        return Opening(
             ceremony=secrets.token_hex(16),
             psbt=psbt,
-            report=report,
+            network=Network.REGTEST.value,
             wallet=self.scene.wallet,
             threshold=self.scene.threshold,
             cosigners=names,
@@ -134,27 +139,29 @@ class Crowd:
 
         return ReceivePlan(review=reviewed, signer=lambda _: self.keys[name], network=Network.REGTEST.value)
 
-    async def coordinate(self, plan: SendPlan, heard: Callable[[Any], object]) -> CoordinatorState:
+    async def coordinate(
+        self, opening: Opening, heard: Callable[[Any], object], seconds: float | None = None
+    ) -> CoordinatorState:
         """The coordinator's side."""
+        plan = SendPlan(label=lambda key: key[:8], broadcast=False, timeout=seconds)
+        watcher: Any = Silent(heard)
         with self.journal("coordinator") as journal:
-            session = begin(plan, journal)
-            return await Coordinator(plan, session, self.sending, None, Silent(heard)).run()  # type: ignore[arg-type]
+            session = begin(opening, journal)
+            home = self.home("coordinator")
+            running = Coordinator(plan, session, self.sending, node=None, watcher=watcher, home=home)
+            return await running.run()
 
     async def cosign(self, name: str, code: str) -> CosignerState:
         """A cosigner's side."""
+        watcher: Any = Silent()
         with self.journal(name) as journal:
-            return await receive_with_code(
-                self.receive_plan(name),
-                code,
-                connector=self.receiving,
-                journal=journal,
-                node=None,
-                watcher=Silent(),  # type: ignore[arg-type]
-            )
+            plan, home = self.receive_plan(name), self.home(name)
+            cosigner = Cosigner(plan, journal, self.receiving, home, node=None, watcher=watcher)
+            return await receive_with_code(cosigner, code, connector=self.receiving, watcher=watcher)
 
     async def ceremony(self, **changes: Any) -> str:
         """Everybody signs; the txid, which both sides agree on."""
-        plan = self.send_plan(self.psbt(), self.names, wait_all=True, **changes)
+        opening = self.opening(self.psbt(), self.names, wait_all=True, **changes)
         codes: dict[str, Deferred[str]] = {name: Deferred() for name in self.names}
 
         def heard(told: Any) -> None:
@@ -164,7 +171,7 @@ class Crowd:
         async def sign(name: str) -> CosignerState:
             return await self.cosign(name, await codes[name])
 
-        sending = ensureDeferred(self.coordinate(plan, heard))
+        sending = ensureDeferred(self.coordinate(opening, heard))
         done = await gatherResults([sending, *(ensureDeferred(sign(name)) for name in self.names)], consumeErrors=True)
         state, *cosigners = done
         assert state.transaction is not None

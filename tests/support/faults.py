@@ -110,6 +110,7 @@ class Play:
         psbt: What is signed.
         limits: Both sides' WORMSIG_LIMITS.
         tries: How often bob runs `receive`.
+        machines: What else stands in somebody's environment, by name; bob's only counts the first time.
     """
 
     stage: Stage
@@ -117,6 +118,7 @@ class Play:
     psbt: Psbt
     limits: str = BRISK
     tries: int = 4
+    machines: dict[str, dict[str, str]] = field(default_factory=dict)
     receives: list[Process] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
@@ -135,7 +137,7 @@ class Play:
 
     def begin(self, *options: object) -> None:
         """`wormsig send`, alice's signature first."""
-        env = {"WORMHOLE_RELAY_URL": self.alice.url, "WORMSIG_LIMITS": self.limits}
+        env = self.environment("alice")
         path = self.stage.folder / f"play-{self.psbt.txid[:12]}.psbt"
         path.write_bytes(codec.serialize(self.psbt))
         command = ["send", path, "--json", "-y", "--to", "bob", "--signer", self.stage["alice"].signer, *options]
@@ -143,10 +145,24 @@ class Play:
 
     def receive(self, code: str) -> Process:
         """`wormsig receive` as bob."""
-        env = {"WORMHOLE_RELAY_URL": self.bob.url, "WORMSIG_LIMITS": self.limits}
         self.used.add(code)
-        self.receives.append(self.stage.receive("bob", code, env=env))
+        self.receives.append(self.stage.receive("bob", code, env=self.environment("bob")))
+        self.machines.pop("bob", None)
         return self.receives[-1]
+
+    def environment(self, who: str) -> dict[str, str]:
+        """What is special in somebody's environment."""
+        line = self.alice if who == "alice" else self.bob
+        return {"WORMHOLE_RELAY_URL": line.url, "WORMSIG_LIMITS": self.limits, **self.machines.get(who, {})}
+
+    def next_code(self) -> str:
+        """Alice's next code that nobody has used."""
+        end = time.monotonic() + ENOUGH
+        while not (fresh := [code for code in self.codes() if code not in self.used]):
+            assert self.send.process.process.poll() is None, self.told()
+            assert time.monotonic() < end, self.told()
+            time.sleep(0.03)
+        return fresh[-1]
 
     def codes(self) -> list[str]:
         """Every code that alice has shown so far."""
@@ -173,13 +189,17 @@ class Play:
             lines += [f"bob {process.process.poll()}", *process.out, *process.err]
         return "\n".join(line[:300] for line in lines)
 
-    def ends_well(self) -> None:
-        """The transaction is in the mempool, bob was asked once and signed once, and whoever failed said why."""
+    def ends_well(self, *, asked: int = 1) -> None:
+        """The transaction is in the mempool, bob was asked once and signed once, and whoever failed said why.
+
+        Args:
+            asked: How often at most: a process that ends between an approval and its signature costs one more.
+        """
         told = self.told()
         assert self.send.process.process.returncode == ExitCode.DONE, told
         assert self.send.process.events()[-1]["txid"] == self.psbt.txid
         assert self.stage.in_mempool(self.psbt.txid), told
-        self.signed_once()
+        self.signed_once(asked)
         for process in (self.send.process, *self.receives):
             spoken(process)
         last = self.receives[-1].process.returncode
@@ -187,10 +207,10 @@ class Play:
         if last == ExitCode.DONE:
             assert self.receives[-1].events()[-1]["txid"] == self.psbt.txid
 
-    def signed_once(self) -> None:
-        """Bob's journal is whole, and in it one approval and one signature."""
+    def signed_once(self, asked: int = 1) -> None:
+        """Bob's journal is whole, and in it one approval (or as many as there may be) and one signature."""
         events = self.bobs_events()
-        assert len([e for e in events if isinstance(e, cosigner.Approved)]) == 1, events
+        assert 1 <= len([e for e in events if isinstance(e, cosigner.Approved)]) <= asked, events
         assert len([e for e in events if isinstance(e, cosigner.Signed)]) == 1, events
 
     @property
