@@ -59,6 +59,7 @@ class Link:
         self._failure: Exception | None = None
         self._told = ""
         self._over = False
+        self._why_gone = ""
         self.last_words: str | None = None
         self.goodbye = ""
         self._notices = Notices(
@@ -105,7 +106,7 @@ class Link:
         try:
             channel = await waiting
         except TwistedTimeoutError:
-            raise TransportError("the coordinator did not come back in time") from None
+            raise TransportError(f"{self._why_gone or 'the coordinator'}, and did not come back in time") from None
         seat.watch.status(status.Rejoined(seat.state.start.ceremony))
         return channel
 
@@ -130,6 +131,7 @@ class Link:
         except TransportError as error:
             if not self._may_return(error):
                 raise
+            self._why_gone = error.message
             self._seat.watch.status(status.CoordinatorGone(error.message))
         finally:
             self._notices.stop()

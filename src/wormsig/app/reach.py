@@ -83,7 +83,7 @@ class Reach:
             ways.append(self._by_code())
         if not ways:
             await Deferred()  # settled, and no way back: cancelled at the end
-        _, channel = await first_of(*ways)
+        _, channel = await first_of(*ways, tidily=True)  # a code that is given up is free again
         found: Channel = channel
         return found
 

@@ -50,8 +50,12 @@ def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> de
     return done
 
 
-async def first_of(*waits: Awaitable[Any]) -> tuple[int, Any]:
+async def first_of(*waits: Awaitable[Any], tidily: bool = False) -> tuple[int, Any]:
     """Wait for the first to end; the others are cancelled.
+
+    Args:
+        waits: What to wait for.
+        tidily: Also wait until the others have cleaned up.
 
     Returns:
         Its index and its result.
@@ -73,6 +77,8 @@ async def first_of(*waits: Awaitable[Any]) -> tuple[int, Any]:
     finally:
         for each in deferreds:
             each.cancel()
+        if tidily:
+            await defer.DeferredList(deferreds, consumeErrors=True)
 
 
 async def _coroutine(wait: Awaitable[T]) -> T:
