@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from support.stage import Stage
     from wormsig.psbt.model import Psbt
 
-BRISK = "connect=15,entry=20,handshake=8,replay=3,heartbeat=1,quiet=4,silence=10,acknowledge=6,farewell=5,close=2"
+BRISK = (
+    "connect=15,entry=20,handshake=8,replay=3,heartbeat=1,quiet=4,silence=10,acknowledge=6,farewell=5,close=2"
+    ",meeting=6,stagger=1,takeover=2,comeback=12"
+)
 """Limits for lines that break: on a busy machine still long enough for the living."""
 
 ENOUGH = 75.0

@@ -81,7 +81,7 @@ class Link:
         """
         fresh = channel is not None
         try:
-            while not self._over:
+            while channel is not None or not self._over:  # who came back may not know that we know the outcome
                 channel = await self._held(channel or await self._met(), fresh=fresh)
                 fresh = False
         finally:
@@ -121,6 +121,7 @@ class Link:
         self._notices.watch(channel)
         self._sent.clear()
         self._told = ""
+        self._failure = None  # what the connection before this one did not take says nothing of this one
         newcomer: Channel | None = None
         try:
             which, found = await first_of(self._talk(channel, fresh=fresh), self._elsewhere(channel))
@@ -282,9 +283,11 @@ class Link:
         assert outcome is not None  # noqa: S101  it was recorded above, or before
         seen = await in_thread(self._seen, outcome.txid) if outcome.txid else "no-node"
         seat.watch.status(status.OutcomeSeen(outcome.result, outcome.txid, outcome.reason, seen, lie=outcome.lie))
-        await self._farewell(channel, seen)
-        if machine.is_complete(seat.state):
-            self._links.remove()
+        try:
+            await self._farewell(channel, seen)
+        finally:
+            if machine.is_complete(seat.state):
+                self._links.remove()
 
     async def _farewell(self, channel: Channel, seen: messages.Seen) -> None:
         """The last letter; that it does not arrive changes nothing."""
