@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from wormsig.node.regtest import RegtestNode
 
 A_DAY = 86_400
-HASTY = f"{BRISK},quiet=2,silence=5,acknowledge=4"
+HASTY = f"{BRISK},quiet=2,silence=5,acknowledge=4,comeback=6"
 
 
 @pytest.fixture(scope="module")
