@@ -96,7 +96,7 @@ async def asked(stage: Stage) -> tuple[Mallory, Terminal, Psbt]:
     coordinator = Mallory(await pending.paired())
     stage.channels.append(coordinator.channel)
     await coordinator.propose(psbt, ceremony=f"{next(_ceremonies):032x}")
-    await bob.sees(r"Sign\? \[y\]es / \[N\]o, with a reason: ")
+    await bob.sees(r"Sign\? \[y\]es / \[N\]o, with a reason / \[s\]ave and decide later: ")
     return coordinator, bob, psbt
 
 
@@ -170,14 +170,30 @@ async def test_an_outcome_while_the_question_is_open_ends_it(stage: Stage) -> No
         coordinator, bob, _ = await asked(stage)
         bob.child.send("y")  # typed, and not yet entered
         await coordinator.tell("cancelled", None, None)
-        assert "the coordinator stopped the ceremony" in await bob.ends(ExitCode.TRANSPORT)
+        assert "the coordinator cancelled the ceremony" in await bob.ends(ExitCode.TRANSPORT)
 
-    async def gone() -> None:
+    await together(not_needed(), cancelled())
+
+
+@act
+async def test_a_coordinator_who_leaves_takes_no_question_away_and_what_is_signed_is_kept(stage: Stage) -> None:
+    async def signs() -> None:
         coordinator, bob, _ = await asked(stage)
         await coordinator.channel.close("lunch")
-        assert "left: lunch" in await bob.ends(ExitCode.TRANSPORT)
+        await bob.sees(r"left: lunch\. Nothing is\s+lost.*\r\nSign\? ")
+        bob.types("y")
+        shown = await bob.ends(ExitCode.TRANSPORT)
+        assert "left: lunch" in shown
+        assert f"wormsig resume {coordinator.ceremony[:6]}" in shown
 
-    await together(not_needed(), cancelled(), gone())
+    async def saves() -> None:
+        coordinator, bob, _ = await asked(stage)
+        await coordinator.channel.close("lunch")
+        await bob.sees(r"Sign\? .*: .*left: lunch[^:]*: [^:]*Sign\? ")
+        bob.types("s")
+        assert f"Kept. `wormsig resume {coordinator.ceremony[:6]}`" in await bob.ends(ExitCode.DONE)
+
+    await together(signs(), saves())
 
 
 @act
@@ -208,7 +224,8 @@ async def test_ctrl_c_at_the_question_ends_both_commands_at_once(stage: Stage) -
     async def coordinator() -> None:
         alice, peers, _ = await at_the_end(stage)
         alice.child.kill(signal.SIGTERM)
-        assert (await peers[0].outcome()).result == "cancelled"
+        with pytest.raises(WormsigError, match="stopped for now; it can go on later"):
+            await ended(peers[0])
         assert "error: terminated" in await alice.ends(ExitCode.TERMINATED)
 
     await together(cosigner(), coordinator())
@@ -285,7 +302,7 @@ async def test_what_happens_meanwhile_is_told_above_the_question(stage: Stage) -
     await carol.answer(stage.sign(await carol.proposal(), "carol"))
     await alice.sees(r"Broadcast [0-9a-f]{64}\? \[y/N\] ")
     dave.channel.progress(dave.ceremony, "signing")
-    await alice.sees(r"\r\n +dave +is signing\r\nBroadcast [0-9a-f]{64}\? \[y/N\] ")
+    await alice.sees(r"\r\n +dave +is signing \(a device takes its time\)\r\nBroadcast [0-9a-f]{64}\? \[y/N\] ")
     alice.types("y")
     for peer in (bob, carol, dave):
         peer.listen()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,8 +55,9 @@ def load_wallet(options: WalletOptions, home: Home) -> Wallet | None:
     elif Path(options.wallet).is_file():
         wallet = load_file(Path(options.wallet), options.network)
     else:
+        near = difflib.get_close_matches(options.wallet, registry.names(), n=1)
         raise UsageError(
-            f"there is no wallet {options.wallet!r}",
+            f"there is no wallet {options.wallet!r}{f'; did you mean {near[0]}?' if near else ''}",
             hint="`wormsig wallet list` shows what is there; `wormsig wallet import NAME DESCRIPTOR` adds one",
         )
     if options.network is not None and options.network is not wallet.network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 _DURATION = re.compile(r"(?P<number>[0-9]{1,7})(?P<unit>[smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 MAX_NAME = 40
+
+NEAR = 0.75
+"""How alike two names are that may be meant for each other."""
 
 
 def duration(text: str | None) -> float | None:
@@ -48,12 +52,14 @@ def cosigner_names(
         own: Fingerprints of the keys that our own signer holds.
 
     Raises:
-        UsageError: Both or neither were given where one is needed; a name twice; too many.
+        UsageError: Both or neither were given where one is needed; a name twice, or nearly one of the wallet's; too
+            many.
     """
     if to and count is not None:
         raise UsageError("--to and --cosigners exclude each other")
     if to:
         names = tuple(to)
+        _check_known(names, wallet)
     elif count is not None:
         names = tuple(f"cosigner {number}" for number in range(1, count + 1))
     elif wallet is not None:
@@ -69,6 +75,23 @@ def cosigner_names(
         if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
             raise UsageError(f"{name!r} cannot be a cosigner's name", hint=f"1 to {MAX_NAME} printable characters")
     return names
+
+
+def _check_known(names: Sequence[str], wallet: Wallet | None) -> None:
+    """Refuse a name that is nearly one of the wallet's: it is a slip of the pen.
+
+    Raises:
+        UsageError: One of them.
+    """
+    known = [key.name for key in wallet.keys if key.name] if wallet is not None else []
+    folded = {name.casefold(): name for name in known}
+    for name in names:
+        near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=NEAR) if name not in known else []
+        if near:
+            raise UsageError(
+                f"the wallet has nobody called {name!r}; did you mean {folded[near[0]]}?",
+                hint=f"it has {', '.join(known)}",
+            )
 
 
 def threshold(wallet: Wallet | None, report: Report) -> int:

@@ -19,11 +19,17 @@ from zope.interface import implementer  # type: ignore[import-untyped]  # it has
 
 from wormsig.app.threads import the_reactor
 from wormsig.cli.console import drop_typed_ahead, yes_or_no
+from wormsig.cli.hangup import tell, terminal_is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from twisted.internet.base import DelayedCall
+
 _MOST = 4096
+SIGNAL_COMES = 0.2
+"""Seconds. Of a closed window the end of input comes first, then a signal; one after the other would cut the goodbye
+short, as a second Ctrl-C does."""
 
 
 @implementer(IReadDescriptor)
@@ -31,7 +37,8 @@ class _Line:
     """One line from standard input. A terminal hands over whole lines, edited by the person."""
 
     def __init__(self) -> None:
-        self.done: defer.Deferred[str] = defer.Deferred(lambda _: the_reactor().removeReader(self))
+        self.done: defer.Deferred[str] = defer.Deferred(lambda _: self._stop())
+        self._ending: DelayedCall | None = None
         self._fd = sys.stdin.fileno()
         self._typed = b""
 
@@ -51,16 +58,26 @@ class _Line:
             typed = b""  # the terminal is gone
         self._typed += typed
         if not typed:
-            the_reactor().removeReader(self)
-            self.done.errback(click.Abort())
+            self._end()
         elif b"\n" in typed or len(self._typed) > _MOST:
             the_reactor().removeReader(self)
             self.done.callback(self._typed.decode("utf-8", "replace").strip())
 
+    def _end(self) -> None:
+        """Nothing more will be typed. A signal that comes soon, because the window was closed, says it first."""
+        terminal_is_gone()
+        self._stop()
+        self._ending = the_reactor().callLater(SIGNAL_COMES, self.done.errback, click.Abort())
+
+    def _stop(self) -> None:
+        the_reactor().removeReader(self)
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
+
     def connectionLost(self, reason: object) -> None:  # noqa: ARG002, N802  Twisted's name
         """The reactor ends, or cannot watch the descriptor any more: nothing more will be typed."""
         if not self.done.called:
-            self.done.errback(click.Abort())
+            self._end()
 
 
 class Asker:
@@ -86,15 +103,15 @@ class Asker:
         async with self._turn:
             drop_typed_ahead()
             if before:
-                click.echo(before, err=True)
+                tell(before)
             self._open = f"{question} "
-            click.echo(self._open, nl=False, err=True)
+            tell(self._open, nl=False)
             line = _Line()
             the_reactor().addReader(line)
             try:
                 return await line.done
             except BaseException:
-                click.echo(err=True)  # taken back: the next words begin on a line of their own
+                tell()  # taken back: the next words begin on a line of their own
                 raise
             finally:
                 self._open = ""
@@ -111,7 +128,7 @@ class Asker:
         """While this is entered lines may be printed: an open question is repeated below them."""
         question = self._open
         if question:
-            click.echo(err=True)
+            tell()
         yield
         if question:
-            click.echo(question, nl=False, err=True)
+            tell(question, nl=False)

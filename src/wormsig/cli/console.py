@@ -6,7 +6,6 @@ Text that comes from outside must have gone through `render.sanitize` before it 
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import termios
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import Any
 
 import click
 
+from wormsig.cli.hangup import tell
 from wormsig.errors import UsageError
+from wormsig.render.sanitize import to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,11 @@ class Console:
     def say(self, text: str = "") -> None:
         """A line for the person."""
         if not self.quiet:
-            click.echo(text, err=True, color=self.color)
+            tell(text, color=self.color)
 
     def warn(self, text: str) -> None:
         """A line that --quiet does not silence."""
-        click.echo(text, err=True, color=self.color)
+        tell(text, color=self.color)
 
     def result(self, text: str) -> None:
         """The result, alone on standard output."""
@@ -48,7 +49,7 @@ class Console:
 
     def emit(self, value: dict[str, Any]) -> None:
         """One JSON object on one line of standard output; everything outside ASCII escaped (C17)."""
-        click.echo(json.dumps(value, ensure_ascii=True, separators=(", ", ": ")))
+        click.echo(to_json(value))
         sys.stdout.flush()
 
     @staticmethod
@@ -83,7 +84,7 @@ class Console:
             Abort: Standard input ended.
         """
         drop_typed_ahead()
-        click.echo(f"{question} ", nl=False, err=True)
+        tell(f"{question} ", nl=False)
         line = sys.stdin.readline()
         if not line:
             raise click.Abort

@@ -13,6 +13,7 @@ import traceback
 
 import click
 
+from wormsig.cli.hangup import tell
 from wormsig.errors import ExitCode, WormsigError
 
 ISSUES_HINT = "please report it with the log; wallets, keys and collected signatures are untouched"
@@ -30,9 +31,9 @@ def print_failure(message: str, hint: str | None = None) -> None:
     """Print one `error:` line and perhaps one `hint:` line on standard error, escaped."""
     from wormsig.render.sanitize import sanitize  # noqa: PLC0415  only a failing command pays for it
 
-    click.echo(f"error: {sanitize(message, 2000)}", err=True)
+    tell(f"error: {sanitize(message, 2000)}")
     if hint:
-        click.echo(f"hint: {sanitize(hint, 2000)}", err=True)
+        tell(f"hint: {sanitize(hint, 2000)}")
 
 
 def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return per kind of failure
@@ -46,7 +47,7 @@ def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return 
         print_failure("terminated")
         return int(ExitCode.TERMINATED)
     if isinstance(failure, (KeyboardInterrupt, click.Abort)):
-        click.echo("", err=True)
+        tell()
         print_failure("interrupted")
         return int(ExitCode.INTERRUPTED)
     if isinstance(failure, click.exceptions.NoArgsIsHelpError):

@@ -6,8 +6,11 @@ import contextlib
 import os
 import signal
 
-_TERMINALS = tuple(fd for fd in (0, 1, 2) if os.isatty(fd))
-"""Looked at when the command starts: of a terminal that is gone nobody can say any more that it was one."""
+import click
+
+_TERMINALS = tuple(fd for fd in (1, 2) if os.isatty(fd))
+"""Looked at when the command starts: of a terminal that is gone nobody can say any more that it was one. Standard
+input is left alone: the reactor may be watching it, and reading from it just ends."""
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
@@ -19,8 +22,32 @@ def ending_signals() -> tuple[signal.Signals, ...]:
 
 def hang_up(signum: int) -> None:
     """After SIGHUP put /dev/null where the terminal was: words for a closed window must not become failures."""
-    if signum != signal.SIGHUP:
-        return
+    if signum == signal.SIGHUP:
+        _silence()
+
+
+def terminal_is_gone() -> bool:
+    """Whether the window was closed; then /dev/null is in its place. It shows before its signal arrives."""
+    if all(os.isatty(descriptor) for descriptor in _TERMINALS):
+        return False
+    _silence()
+    return True
+
+
+def tell(text: str = "", *, nl: bool = True, color: bool | None = None) -> None:
+    """Write to standard error; that nobody is there to read it is no failure.
+
+    Raises:
+        OSError: It cannot be written for another reason.
+    """
+    try:
+        click.echo(text, nl=nl, err=True, color=color)
+    except OSError:
+        if not terminal_is_gone():
+            raise
+
+
+def _silence() -> None:
     with contextlib.suppress(OSError):
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in _TERMINALS:

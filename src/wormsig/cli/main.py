@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import gc
 import importlib
 import os
@@ -59,6 +60,16 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"wormsig.cli.commands.{cmd_name}").command
         assert isinstance(command, click.Command)  # noqa: S101  a module without one is our bug
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As Click does it; a name that is nearly one of the table gets that one named."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            raise click.UsageError(f"no such command: {name}{f'; did you mean {near[0]}?' if near else ''}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  same
         """The table itself, so that help imports nothing."""

@@ -22,6 +22,7 @@ ALONE = 5.0
 """Seconds until a cosigner is told that the coordinator is not there."""
 ALONE_WORDS = "Nobody is at the other end of the code yet. Waiting for the coordinator; Ctrl-C is safe."
 SCRIPT_HINT = "use -y in a script"
+SIGN = "Sign? [y]es / [N]o, with a reason / [s]ave and decide later:"
 VERIFY_HINT = "--verify on one side needs a person at a terminal on both"
 
 
@@ -120,18 +121,19 @@ class ReceiveWatcher(_Watcher):
             show_report(self._console, report)
 
     async def decide(self, report: Report) -> Verdict:
-        """Ask a person, or say yes with -y: `approve` refuses then when there is a warning."""
+        """Ask a person: now, or another time. Say yes with -y: `approve` refuses then when there is a warning."""
         if self._console.yes:
             return Verdict(sign=True, by="unattended")
         self._console.need_person("signing", hint=SCRIPT_HINT)
         count = len(report.warnings)
-        note = f" The review has {count} warning{'s' if count > 1 else ''}." if count else ""
-        question = f"Sign?{note} [y]es / [N]o, with a reason:"
+        note = f"The review has {count} warning{'s' if count > 1 else ''}." if count else ""
         while True:
-            word, _, reason = (await self._asker.ask(question)).partition(" ")
-            sign = yes_or_no(word)
+            word, _, reason = (await self._asker.ask(SIGN, note)).partition(" ")
+            sign, note = yes_or_no(word), ""
             if sign and not reason:
                 return Verdict(sign=True)
+            if word.lower() in ("s", "save") and not reason:
+                return Verdict(sign=False, later=True)
             if sign is False:
                 break
         if word and not reason.strip():
