@@ -65,7 +65,7 @@ def test_an_interrupted_send_repeats_only_what_is_new(world: World, tmp_path: Pa
     kept = tmp_path / "kept.psbt"
     kept.write_bytes(base64.b64decode(done.stdout))
     assert codec.parse(kept.read_bytes()).txid
-    assert "which `wormsig send` takes to go on" in done.stderr
+    assert "for `wormsig combine` or another `wormsig send`" in done.stderr
     assert "bob did not come" in errors(done.stderr)[0]
     again = alice.start("send", kept, "--to", "bob", "-y", "--json")
     assert again.wait_for("started")["have"] == 1

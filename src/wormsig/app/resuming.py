@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from wormsig.app.combining import as_transaction
@@ -10,7 +11,7 @@ from wormsig.app.receipts import pick
 from wormsig.app.signing import OpenedSigner
 from wormsig.bitcoin.network import Network
 from wormsig.ceremony import coordinator as machine
-from wormsig.errors import UsageError
+from wormsig.errors import InputError, PeerError, UsageError
 from wormsig.journal.secrets import TO_COORDINATOR, ResumeSecrets
 from wormsig.psbt import codec
 from wormsig.review.context import ReviewContext
@@ -18,7 +19,7 @@ from wormsig.review.review import review
 from wormsig.signers.returned import ReturnedPsbt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from wormsig.app.home import Home
     from wormsig.app.session import Session
@@ -79,7 +80,7 @@ def add_files(session: Session[CoordinatorState, CoordinatorEvent], paths: Colle
         paths: PSBTs or final transactions: paths, `-`, or base64.
 
     Returns:
-        For each, how many signatures were new.
+        For each, what it is called, and how many signatures were new.
 
     Raises:
         InputError: A file cannot be read, or holds no good signature; what came before it is kept.
@@ -87,16 +88,36 @@ def add_files(session: Session[CoordinatorState, CoordinatorEvent], paths: Colle
     """
     taken = []
     for path in paths:
-        data = read_argument(path)
-        final = None if data.startswith((BASE64_MAGIC.encode(), b"psbt")) else as_transaction(data)
-        if final is not None:
-            answer = machine.Answer(None, final.serialize(), "transaction")
-        else:
-            answer = machine.Answer(None, codec.from_any(data))
-        events = machine.decide(session.state, answer)
+        with _named(path):
+            events = machine.decide(session.state, _answer(read_argument(path)))
         session.record(*events)
-        taken.append((path, sum(len(event.signatures) for event in events if isinstance(event, machine.Contributed))))
+        taken.append(
+            (_label(path), sum(len(each.signatures) for each in events if isinstance(each, machine.Contributed)))
+        )
     return taken
+
+
+def _answer(data: bytes) -> machine.Answer:
+    final = None if data.startswith((BASE64_MAGIC.encode(), b"psbt")) else as_transaction(data)
+    if final is not None:
+        return machine.Answer(None, final.serialize(), "transaction")
+    return machine.Answer(None, codec.from_any(data))
+
+
+def _label(path: str) -> str:
+    """What an argument is called; base64 is long."""
+    return "the base64 PSBT" if path.startswith(BASE64_MAGIC) else "standard input" if path == "-" else path
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Say of which file a failure tells."""
+    try:
+        yield
+    except (InputError, PeerError) as error:
+        if _label(path) not in error.message:
+            error.message = f"{_label(path)}: {error.message}"
+        raise
 
 
 def forget(session: Session[CosignerState, CosignerEvent], home: Home) -> None:
@@ -114,8 +135,9 @@ def signer_from(path: str) -> OpenedSigner:
     Raises:
         InputError: It cannot be read, or is not a PSBT.
     """
-    psbt = codec.parse(codec.from_any(read_argument(path)))
-    label = "the base64 PSBT" if path.startswith(BASE64_MAGIC) else "standard input" if path == "-" else path
+    with _named(path):
+        psbt = codec.parse(codec.from_any(read_argument(path)))
+    label = _label(path)
     return OpenedSigner(label, lambda _: ReturnedPsbt(label, psbt))
 
 

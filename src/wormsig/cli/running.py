@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wormsig.app.files import write_result
+from wormsig.ceremony import coordinator
 from wormsig.cli.notices import tell_once
 from wormsig.psbt import codec
 
@@ -126,7 +127,9 @@ class Running:
             console.say("Not broadcast. The whole transaction, which `wormsig broadcast` takes:")
             console.result(final.serialize().hex())
         elif path is None and not (failed and combined == state.start.psbt):
-            console.say("What was signed so far, which `wormsig send` takes to go on:")
+            console.say("What was signed so far, for `wormsig combine` or another `wormsig send`:")
             console.result(base64.b64encode(combined).decode())
+        if failed and not coordinator.is_over(state) and not console.as_json:
+            console.say(f"Everything is kept: `wormsig resume {state.start.ceremony[:6]}` goes on.")
         if path is not None:
             write_result(path, combined, force=force)

@@ -21,8 +21,9 @@ from wormsig.cli import options
 from wormsig.cli.receiving import How, Receiving
 from wormsig.cli.reviews import show_report
 from wormsig.cli.running import Running
-from wormsig.errors import UsageError
+from wormsig.errors import RefusedError, UsageError
 from wormsig.journal.store import Journal
+from wormsig.render.sanitize import sanitize
 from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _coordinate(
     if node is not None:
         agree(node, network)
     for file, new in add_files(session, order.files):
-        console.say(f"{file if len(file) < 80 else 'the argument'}: {new} new signature{'' if new == 1 else 's'}")
+        console.say(f"{sanitize(file)}: {new} new signature{'' if new == 1 else 's'}")
     report = report_of(session.state, wallet)
     if not coordinator.is_over(session.state):
         show_report(console, report)
@@ -140,6 +141,10 @@ def _coordinate(
         linger=order.timeout or LINGER,
     )
     running = Running(home=home, node=node, relay=order.relay, output=order.output, console=console)
+    if session.state.phase is coordinator.Phase.CANCELLED:
+        if any(isinstance(effect, coordinator.TellOutcome) for effect in coordinator.pending(session.state)):
+            running.tell(session, plan)
+        raise RefusedError(f"ceremony {start.ceremony[:6]} was cancelled", hint=coordinator.left_behind(session.state))
     running.go_on(session, plan, qr=order.qr, always_broadcast=bool(order.broadcast))
 
 
