@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,7 @@ class Running:
         elif final is not None:
             console.say("Not broadcast. The whole transaction, which `wormsig broadcast` takes:")
             console.result(final.serialize().hex())
-        elif path is None and not (failed and combined == state.start.psbt):
+        elif path is None and not (failed and (combined == state.start.psbt or sys.stdout.isatty())):
             console.say("What was signed so far, for `wormsig combine` or another `wormsig send`:")
             console.result(base64.b64encode(combined).decode())
         if failed and not coordinator.is_over(state) and not console.as_json:

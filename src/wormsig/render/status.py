@@ -41,6 +41,9 @@ _SEEN = {
     "no-node": "you have no node here to check that with",
 }
 
+LEFT = "the other side left"
+"""How the transport begins to tell of a goodbye; what follows are the words of the other side."""
+
 _COLUMNS = 80
 _INDENT = 15
 """Where the words about a cosigner begin; what does not fit on their line goes on there."""
@@ -112,6 +115,13 @@ def _said(text: str) -> str:
     return quote(text, _WORDS)
 
 
+def _left(why: str) -> str | None:
+    """What somebody said who left; None of who is gone without having left."""
+    if why == LEFT:
+        return "left"
+    return f"left: {_said(why.removeprefix(f'{LEFT}: '))}" if why.startswith(f"{LEFT}: ") else None
+
+
 def _of(cosigner: str, text: str) -> str:
     return f"  {sanitize(cosigner, 40):<12} {text}"
 
@@ -124,7 +134,7 @@ def _about_connection(status: _OfConnection) -> str:  # noqa: PLR0911  one line 
         case told.PeerConnected(cosigner=who, verifier=words):
             return _of(who, f"connected · verifier: {sanitize(words)}")
         case told.PeerLost(cosigner=who, why=why):
-            return _of(who, f"lost: {sanitize(why, _WORDS)}")
+            return _of(who, _left(why) or f"lost: {sanitize(why, _WORDS)}")
         case told.PsbtDelivered(cosigner=who):
             return _of(who, "has the PSBT")
         case told.PeerProgress(cosigner=who, state=state):
@@ -206,7 +216,8 @@ def _about_us(status: _OfOurs) -> str:  # noqa: C901, PLR0911  one line per stat
         case told.OutcomeSeen():
             return _outcome(status)
         case told.CoordinatorGone(why=why):
-            return f"The coordinator is gone: {sanitize(why, _WORDS)}. Nothing is lost: what is signed here is kept."
+            gone = _left(why) or f"is gone: {sanitize(why, _WORDS)}"
+            return f"The coordinator {gone}. Nothing is lost: what is signed here is kept."
         case told.Rejoining(ceremony=ceremony):
             return (
                 "Waiting for the coordinator to come back. Ctrl-C is safe:"

@@ -45,7 +45,15 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     ),
     (told.PeerDeclined("bob", "wrong amount"), '  bob          declined: "wrong amount"'),
     (told.CodeFailed("bob", "wrong code", 2), "  bob          code used up (number 2): wrong code"),
-    (told.PeerLost("bob", "the other side left"), "  bob          lost: the other side left"),
+    (told.PeerLost("bob", "the other side left"), "  bob          left"),
+    (
+        told.PeerLost("bob", "the other side left: they will decide later"),
+        '  bob          left: "they will decide later"',
+    ),
+    (
+        told.PeerLost("bob", "no sign of the other side for 3 min"),
+        "  bob          lost: no sign of the other side for 3 min",
+    ),
     (told.ConnectionNotice("bob", "no sign of bob for 3 min"), "  bob          no sign of bob for 3 min"),
     (told.ConnectionNotice("bob", "bob is back"), "  bob          is back"),
     (told.ConnectionNotice(None, "the relay is back"), "The relay is back."),
@@ -75,6 +83,15 @@ EXAMPLES: list[tuple[told.Status, str]] = [
         "Signed here before, in ceremony 7f3a19; the same signatures are sent again.",
     ),
     (
+        told.ApprovedBefore("7f3a19" + "0" * 26),
+        (
+            "Approved here before, in ceremony 7f3a19, and stopped before a signature was\n"
+            "  kept.\n"
+            "It is asked for once more: a device may have given it already, for the same\n"
+            "  transaction."
+        ),
+    ),
+    (
         told.AnswerSent(1, "7f3a19" + "0" * 26),
         (
             "Signed and sent; the coordinator has it. Waiting for the outcome …\n"
@@ -93,11 +110,12 @@ EXAMPLES: list[tuple[told.Status, str]] = [
         ),
     ),
     (
+        told.CoordinatorGone("the other side left: lunch"),
+        'The coordinator left: "lunch". Nothing is lost: what is signed here is kept.',
+    ),
+    (
         told.Rejoining("7f3a19" + "0" * 26),
-        (
-            "Waiting for the coordinator to come back. Ctrl-C is safe: `wormsig resume\n"
-            "  7f3a19` goes on."
-        ),
+        ("Waiting for the coordinator to come back. Ctrl-C is safe: `wormsig resume\n  7f3a19` goes on."),
     ),
     (told.Rejoined("7f3a19" + "0" * 26), "The coordinator is back."),
     (told.DeclineSent("wrong amount"), 'The coordinator was told: "wrong amount"'),
@@ -191,6 +209,8 @@ def test_c17_hostile_words_are_escaped_and_cut(status: told.Status) -> None:
         told.DeclineSent('x" bob signed: "'),
         told.AnswerJudged(0, 1, ('x" bob signed: "',)),
         told.OutcomeSeen("failed", None, 'x" bob signed: "', "no-node"),
+        told.PeerLost("bob", 'the other side left: x" bob signed: "'),
+        told.CoordinatorGone('the other side left: x" bob signed: "'),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -36,6 +36,11 @@ GONE_OUT = (
     " elsewhere. They stay reserved here until then"
 )
 
+OVER = (
+    "the transaction is complete, and your signature in it cannot be taken back; while it is not mined, only spending"
+    " one of its coins with a higher fee can take its place"
+)
+
 
 @click.command("cancel")
 @click.argument("ident", metavar="[ID]", required=False)
@@ -129,7 +134,10 @@ def _cosigner(
     """Withdraw, as long as no signature has gone out."""
     session = Session.load(journal, row.id, COSIGNER)
     state = session.state
-    if cosigner.is_complete(state) or state.phase is cosigner.Phase.ANSWERED:
+    if cosigner.is_complete(state):
+        hint = OVER if state.signed is not None else "nothing was signed here"
+        raise RefusedError(f"ceremony {row.id[:6]} is over, and cannot be cancelled on this side", hint=hint)
+    if state.phase is cosigner.Phase.ANSWERED:
         raise RefusedError(f"ceremony {row.id[:6]} cannot be cancelled on this side", hint=GONE_OUT)
     signed = state.signed is not None
     if state.phase not in (cosigner.Phase.DECLINED, cosigner.Phase.DECLINE_TOLD):

@@ -141,11 +141,26 @@ def _coordinate(
         linger=order.timeout or LINGER,
     )
     running = Running(home=home, node=node, relay=order.relay, output=order.output, console=console)
-    if session.state.phase is coordinator.Phase.CANCELLED:
-        if any(isinstance(effect, coordinator.TellOutcome) for effect in coordinator.pending(session.state)):
-            running.tell(session, plan)
-        raise RefusedError(f"ceremony {start.ceremony[:6]} was cancelled", hint=coordinator.left_behind(session.state))
+    _over_already(session, running, plan)
     running.go_on(session, plan, qr=order.qr, always_broadcast=bool(order.broadcast))
+
+
+def _over_already(
+    session: Session[coordinator.CoordinatorState, coordinator.CoordinatorEvent], running: Running, plan: SendPlan
+) -> None:
+    """Say so when nothing is left but to tell it.
+
+    Raises:
+        RefusedError: It was cancelled; whoever does not know was told.
+    """
+    state = session.state
+    ident = state.start.ceremony[:6]
+    if state.phase is coordinator.Phase.BROADCAST:
+        running.console.say(f"Ceremony {ident} is over: the transaction was broadcast.")
+    if state.phase is coordinator.Phase.CANCELLED:
+        if any(isinstance(effect, coordinator.TellOutcome) for effect in coordinator.pending(state)):
+            running.tell(session, plan)
+        raise RefusedError(f"ceremony {ident} was cancelled", hint=coordinator.left_behind(state))
 
 
 def _cosign(

@@ -54,5 +54,5 @@ def command(*, ident: str | None, everything: bool, console: Console) -> None:
 
 def _none(console: Console, over: int) -> None:
     if not console.as_json:
-        hint = f" ({over} are over; --all lists them)" if over else ""
+        hint = f" ({over} {'is' if over == 1 else 'are'} over: --all)" if over else ""
         console.say(f"No ceremony has anything left to do{hint}.")
