@@ -22,8 +22,8 @@ class Limits:
         meeting: The same at a rendezvous, where two machines meet that know each other and nobody types.
         stagger: At a rendezvous, between the first place that a cosigner goes to and the second.
         elsewhere: How long a cosigner with several relays looks for the other side at one before it looks at the next.
-        takeover: After a pairing, how long a coordinator still waits at the rendezvous for a cosigner that was killed
-            and comes back at once.
+        takeover: From a pairing until the coordinator also waits at the rendezvous, beside the live channel: a cosigner
+            that was killed comes back there at once.
         comeback: How long a cosigner waits for a coordinator that vanished without a goodbye.
         replay: For the relay to show the mailbox again after a reconnection, before pairing.
         heartbeat: Between two signs of life of ours.

@@ -70,10 +70,12 @@ def test_the_time_limits_are_the_codes() -> None:
         "farewell",
         "compare",
         "close",
+        "elsewhere",
         "meeting",
         "stagger",
         "takeover",
         "comeback",
+        "elsewhere",
     ]
     assert numbers == [getattr(Limits(), name) for name in order]
     assert {field.name for field in fields(Limits)} - set(order) == {"slowest"}
