@@ -18,7 +18,7 @@ _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 _PROGRESS = {
     "received": "has the PSBT",
     "reviewing": "is reviewing",
-    "signing": "is signing (a device takes its time)",
+    "signing": "is signing",
     "waiting": "is waiting for the outcome",
 }
 _RESULTS = {

@@ -21,7 +21,7 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     (told.PeerConnected("bob", WORDS), f"  bob          connected · verifier: {WORDS}"),
     (told.PsbtDelivered("bob"), "  bob          has the PSBT"),
     (told.PeerProgress("bob", "reviewing"), "  bob          is reviewing"),
-    (told.PeerProgress("bob", "signing"), "  bob          is signing (a device takes its time)"),
+    (told.PeerProgress("bob", "signing"), "  bob          is signing"),
     (
         told.SignaturesTaken("bob", ("bob",), 2, 0, (), (), 2, 2),
         "  bob          signed: bob, verified\n  2 of 2 signatures.",
