@@ -149,8 +149,10 @@ class Conversation:
             await first_of(self._exchange(channel, words), table.over.wait())
         elif table.cosigner(name).transcript.letters:
             await self._link(channel, words)
+            self._tell_verdict(channel)
         else:  # an outcome can be understood only by who knows what it is about
             await self._offer(channel, words)
+            self._tell_verdict(channel)
         if table.ending is not None and not channel.must_compare:
             await self._tell_outcome(channel, *table.ending)
             await self._hear_farewell(channel)

@@ -58,6 +58,7 @@ class Reach:
         self._notices = notices
         self._rendezvous = Rendezvous(connector, links)
         self._rendezvous.on_notice = notices
+        self._rendezvous.on_found = links.shared
         self._fixed = table.plan.codes.get(name)
         self._numbers: set[str] = set()
         self._shown = False

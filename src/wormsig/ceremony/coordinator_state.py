@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 MAX_FAULTS = 16
 """What was wrong with one cosigner's answers: so much is remembered."""
 
-LINKS_KEPT = 2
-"""Secrets by which a cosigner may come back: the newest, and the one before it until the cosigner surely has that."""
+LINKS_KEPT = 16
+"""Secrets by which a cosigner may come back, newest first: any of them may be the one that they have."""
 
 
 class Phase(enum.StrEnum):

@@ -29,7 +29,7 @@ from wormsig.ceremony.cosigner_events import (
     Signed,
     decode,
 )
-from wormsig.ceremony.cosigner_state import PHASES, CosignerState, Phase, evolve, replay
+from wormsig.ceremony.cosigner_state import MAY_GO_ON, PHASES, CosignerState, Phase, evolve, replay
 from wormsig.ceremony.messages import MAX_PROBLEMS, Result
 from wormsig.errors import InputError, PeerError, RefusedError
 from wormsig.psbt import codec, finals
@@ -77,9 +77,6 @@ __all__ = [
 
 MAX_JUDGEMENTS = 32
 """Judgements of one ceremony that are kept: each is an event for ever (THREATS R10)."""
-
-_MAY_GO_ON = ("failed", "cancelled")
-"""Results after which the coordinator may come again."""
 
 _ANY_SIGHASH = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
 
@@ -151,7 +148,7 @@ def is_over(state: CosignerState) -> bool:
 
 def is_complete(state: CosignerState) -> bool:
     """Whether the transaction is complete, so that the ceremony cannot be taken up again."""
-    return state.phase is Phase.OVER and state.outcome is not None and state.outcome.result not in _MAY_GO_ON
+    return state.phase is Phase.OVER and state.outcome is not None and state.outcome.result not in MAY_GO_ON
 
 
 # -- decide ------------------------------------------------------------------------------------------------------------

@@ -48,8 +48,12 @@ class Phase(enum.StrEnum):
     OVER = "over"
 
 
+MAY_GO_ON = ("failed", "cancelled")
+"""Results after which the coordinator may come again."""
+
 # The same ceremony may come again over a new code: who declined, and whose coordinator failed, may think again; who has
-# signed sends the same signature. Who has answered stays so, whatever happens afterwards.
+# signed sends the same signature. Who has answered stays so, whatever happens afterwards. An acknowledgement that comes
+# after the last outcome (a late signer's) leads nowhere any more: `evolve` leaves such a ceremony over.
 PHASES: dict[tuple[Phase, type[Event]], Phase] = {
     (Phase.NEW, Received): Phase.RECEIVED,
     **{
@@ -148,6 +152,8 @@ def _evolved(state: CosignerState, event: CosignerEvent) -> CosignerState:  # no
     letter = cosigner_letter(event)
     if letter is not None:
         state = replace(state, transcript=state.transcript.with_letter(*letter))
+    if isinstance(event, Answered) and state.outcome is not None and state.outcome.result not in MAY_GO_ON:
+        return replace(state, phase=Phase.OVER)
     match event:
         case Received():
             return replace(state, received=event, wallet_name=event.wallet_name)

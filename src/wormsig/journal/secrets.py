@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
-KEPT = 2
-"""Secrets of one pair: the newest, and the one before it until the other side is known to have the newest."""
+KEPT = 4
+"""Secrets of one pair: the newest, and those before it until the other side is known to have a newer one."""
 
 TO_COORDINATOR = "to the coordinator"
 """A cosigner's name for the other side."""
@@ -75,7 +75,7 @@ class ResumeSecrets:
         return f"ResumeSecrets({str(self._path)!r})"
 
     def keep(self, secret: bytes) -> str:
-        """Keep a secret as the newest; the one before it stays until `settle`.
+        """Keep a secret as the newest; those before it stay until `settle` or `shared`.
 
         Args:
             secret: 32 bytes, derived from the channel.
@@ -96,7 +96,7 @@ class ResumeSecrets:
         return digest
 
     def settle(self) -> None:
-        """The other side has the newest secret: forget the one before it.
+        """The other side has the newest secret: forget those before it.
 
         Raises:
             StorageError: It could not be written.
@@ -104,6 +104,19 @@ class ResumeSecrets:
         kept = self._read()
         if len(kept) > 1:
             self._write(kept[:1])
+
+    def shared(self, secret: bytes) -> None:
+        """The other side was found by this secret, so that it is the one it has: forget the others.
+
+        Without this a few connections that came to nothing would push out the only secret that both have.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        kept = self._read()
+        ours = tuple(one for one in kept if one.secret == secret)
+        if ours and ours != kept:
+            self._write(ours)
 
     def trust(self, digests: Collection[str]) -> None:
         """Say which secrets may be used, as the journal knows them: a file that was swapped or edited gives none.

@@ -87,10 +87,12 @@ class Rendezvous:
 
     Attributes:
         on_notice: Called with each `Notice`; the relay, most of the time.
+        on_found: Called with the secret by which the other side was found, which it therefore has.
     """
 
     def __init__(self, connector: Connector, meetings: Meetings, *, now: Callable[[], float] = time.time) -> None:
         self.on_notice: Callable[[Notice], None] = lambda _: None
+        self.on_found: Callable[[bytes], None] = lambda _: None
         self._connector = connector
         self._meetings = meetings
         self._now = now
@@ -118,6 +120,11 @@ class Rendezvous:
                 await meeting.stop()
                 raise
             meeting.stop()  # the channel need not wait for it; the next meeting does, and `left`
+            try:
+                self.on_found(meeting.found)
+            except Exception:
+                await channel.close()
+                raise
             return channel
 
     async def left(self) -> None:
@@ -188,6 +195,7 @@ class _Meeting:
         self._tell = tell
         self._visits: list[_Visit] = []
         self._outcome: Channel | Exception | None = None
+        self.found = b""  # the secret by which
         self._over = False
         self._woken: Deferred[None] | None = None
         self._stirred = False  # since the last look
@@ -296,7 +304,7 @@ class _Meeting:
         except Exception as failure:  # noqa: BLE001  judged below, a bug of ours too
             error = failure
         if error is None and self._outcome is None and not self._over:
-            self._outcome = channel
+            self._outcome, self.found = channel, visit.secret
         else:
             error = await self._leave(visit, channel, error) or error
         self._visits.remove(visit)

@@ -32,16 +32,28 @@ def kept(tmp_path: Path) -> ResumeSecrets:
     return ResumeSecrets(tmp_path / "resume", "c", "bob")
 
 
-def test_the_newest_comes_first_and_two_are_kept_until_the_other_side_has_it(kept: ResumeSecrets) -> None:
+def test_the_newest_comes_first_and_some_are_kept_until_the_other_side_has_it(kept: ResumeSecrets) -> None:
     assert not kept.known()
-    for secret in (FIRST, SECOND, THIRD):
+    for secret in (b"\x0a" * 32, b"\x0b" * 32, FIRST, SECOND, THIRD):
         assert kept.keep(secret) == digest(secret)
-    assert kept.secrets() == (THIRD, SECOND)
+    assert kept.secrets() == (THIRD, SECOND, FIRST, b"\x0b" * 32)
     assert again(kept, digest(THIRD), digest(SECOND)).secrets() == (THIRD, SECOND)
     kept.settle()
     kept.settle()
     assert kept.secrets() == (THIRD,)
     assert kept.known()
+
+
+def test_the_one_that_the_other_side_has_is_not_pushed_out_by_meetings_that_came_to_nothing(
+    kept: ResumeSecrets,
+) -> None:
+    kept.keep(FIRST)
+    for number in range(10, 20):
+        kept.shared(FIRST)
+        kept.keep(bytes([number]) * 32)
+        assert kept.secrets() == (bytes([number]) * 32, FIRST)
+    kept.shared(THIRD)
+    assert kept.secrets() == (bytes([19]) * 32, FIRST)
 
 
 def test_keeping_the_same_again_changes_nothing(kept: ResumeSecrets) -> None:
