@@ -62,7 +62,7 @@ def the_one(person: Person, everything: bool = False) -> dict[str, Any]:
     return json.loads(listed[0])
 
 
-def test_a_killed_cosigner_comes_back_and_the_other_side_notices_nothing_else(world: World) -> None:
+def test_m4_a_killed_cosigner_comes_back_and_the_other_side_notices_nothing_else(world: World) -> None:
     alice, bob = world["alice"], world["bob"]
     send = alice.start("send", world.psbt(), "--to", "bob", "--signer", alice.signer, "-y", "--json")
     code = send.wait_for("code-ready", cosigner="bob")["code"]
@@ -104,7 +104,7 @@ def test_a_cosigner_killed_after_signing_sends_the_same_signature(world: World) 
     assert [event["cosigner"] for event in contributed] == ["bob", "carol"]
 
 
-def test_a_killed_coordinator_goes_on_with_cosigners_who_never_noticed(world: World) -> None:
+def test_m4_a_killed_coordinator_goes_on_with_cosigners_who_never_noticed(world: World) -> None:
     alice, bob, carol = world["alice"], world["bob"], world["carol"]
     psbt = world.psbt()
     send = alice.start("send", psbt, "--to", "bob", "--to", "carol", "-y", "--json")
