@@ -1,8 +1,8 @@
 """What a ceremony leaves on every side: a receipt, as values. Pure; docs/receipt-format.md describes every field.
 
 A receipt is made from a journal (`app.receipts`), shown by `render`, and compared with the other side's (`comparison`);
-whether it fits itself is looked at in `receipt_checks`.
-One that comes from somewhere else is only data: bounded, checked against these types, and believed in nothing.
+whether it fits itself is looked at in `receipt_checks`. One that comes from somewhere else is only data: bounded,
+checked against these types, and believed in nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ MAX_LETTERS = 512
 """Letters between two; an honest ceremony has a handful, and each answer and judgement is counted (THREATS R10)."""
 
 MAX_SIGNATURES = 500_000
+"""Signatures over all inputs: 25,000 of 20 keys each."""
 
 Time = Annotated[str, Meta(pattern=r"\A[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]Z\Z")]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]

@@ -3,7 +3,7 @@
 Both sides build the same transcript from their own journals, each tells the other its head with its last letter, and
 each keeps the other's: whoever changes a letter afterwards, on either side, no longer has the head that was told. One
 chain per direction, because letters that cross have no common order. What letters say stands in `messages`, how
-receipts are compared in `receipt`.
+receipts are compared in `comparison`.
 """
 
 from __future__ import annotations

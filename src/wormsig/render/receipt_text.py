@@ -30,8 +30,6 @@ _PATH = 20
 _SHOWN_ALIKE = 200
 """Inputs or outputs that are written out; the JSON form has every one."""
 
-_MARKS = {"agrees": "  ", "open": "? ", "differs": "! "}
-
 
 def receipt_lines(receipt: Receipt) -> list[Line]:
     """The whole receipt.
