@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wormsig.app.settings import RelayOptions
+    from wormsig.ceremony.messages import Role
     from wormsig.ceremony.status import Status
-    from wormsig.transport.hello import Role
 
 
 async def connector_for(

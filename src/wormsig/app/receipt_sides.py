@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from wormsig.bitcoin.tx import Transaction
     from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
     from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
-    from wormsig.ceremony.receipt import Kind, Origin, Role
+    from wormsig.ceremony.messages import Role
+    from wormsig.ceremony.receipt import Kind, Origin
     from wormsig.psbt.model import Psbt
     from wormsig.psbt.sigkeys import SignatureKey
     from wormsig.review.report import Report, SignatureView

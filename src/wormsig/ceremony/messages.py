@@ -28,6 +28,7 @@ Hex64 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 
+Role = Literal["coordinator", "cosigner"]
 NetworkName = Literal["mainnet", "testnet3", "testnet4", "signet", "regtest"]
 ProgressState = Literal["received", "reviewing", "signing", "waiting"]
 Form = Literal["psbt", "transaction"]
@@ -214,6 +215,6 @@ def object_of(letter: Letter) -> ObjectRef | None:
     return None
 
 
-def sender_of(letter: Letter) -> Literal["coordinator", "cosigner"]:
+def sender_of(letter: Letter) -> Role:
     """The role that may send a letter."""
     return "coordinator" if isinstance(letter, Proposal | Judged | Outcome) else "cosigner"

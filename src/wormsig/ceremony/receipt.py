@@ -18,6 +18,7 @@ from wormsig.ceremony.messages import (  # noqa: TC001  msgspec reads the annota
     Hex64,
     NetworkName,
     Result,
+    Role,
     Seen,
 )
 from wormsig.ceremony.transcript import Sender, Transcript
@@ -44,7 +45,6 @@ Count = Annotated[int, Meta(ge=0, le=1 << 32)]
 Hex = Annotated[str, Meta(pattern=r"\A([0-9a-f]{2})*\Z")]
 Outpoint = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}:[0-9]{1,10}\Z")]
 Fingerprint = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
-Role = Literal["coordinator", "cosigner"]
 Kind = Literal["proposal", "contribution", "decline", "judged", "outcome", "farewell"]
 Origin = Literal["here", "cosigner", "proposal"]
 Heads = Literal["none", "agree", "earlier", "differ"]

@@ -11,7 +11,8 @@ from wormsig.ceremony import messages, wire
 from wormsig.ceremony.receipt import LetterPart, transcript_of
 
 if TYPE_CHECKING:
-    from wormsig.ceremony.receipt import Heads, Role
+    from wormsig.ceremony.messages import Role
+    from wormsig.ceremony.receipt import Heads
 
 
 def rebuilt(ceremony: str, part: LetterPart) -> messages.Letter | None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from wormsig.ceremony import coordinator_events as coordinator
 from wormsig.ceremony import cosigner_events as cosigner
+from wormsig.ceremony.messages import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from wormsig.ceremony.coordinator_events import CoordinatorEvent
     from wormsig.ceremony.cosigner_events import CosignerEvent
 
-Sender = Literal["coordinator", "cosigner"]
+Sender = Role
+"""Whose letter it is."""
 
 TAG = b"wormsig transcript 1"
 """What a head's preimage begins with: a new rule gets a new number."""

@@ -23,8 +23,8 @@ from wormsig.transport.search import Search
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from wormsig.ceremony.messages import Role
     from wormsig.errors import TransportError
-    from wormsig.transport.hello import Role
     from wormsig.transport.pending import Waiting
     from wormsig.transport.trust import Trust
 

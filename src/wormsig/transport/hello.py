@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from wormsig import __version__
-from wormsig.ceremony.messages import PROTOCOL
+from wormsig.ceremony.messages import PROTOCOL, Role
 from wormsig.transport.errors import SameRoleError, VersionError
 
-Role = Literal["coordinator", "cosigner"]
-OTHER: dict[Role, Role] = {"coordinator": "cosigner", "cosigner": "coordinator"}
 COMMAND: dict[Role, str] = {"coordinator": "wormsig send", "cosigner": "wormsig receive"}
 
 

@@ -11,8 +11,7 @@ from wormsig.ceremony.messages import MAX_OBJECT, Ack, Chunk, Progress
 from wormsig.errors import PeerError
 
 if TYPE_CHECKING:
-    from wormsig.ceremony.messages import Letter
-    from wormsig.transport.hello import Role
+    from wormsig.ceremony.messages import Letter, Role
 
 # What a peer may make us keep: letters that nobody has taken yet, with their objects, and digests of those taken.
 MAX_WAITING = 16
