@@ -50,7 +50,7 @@ class CeremonyRow:
     """One ceremony.
 
     Attributes:
-        id: 32 hex digits, and the role's letter where both roles run on one machine.
+        id: 32 hex digits; a cosigner's ends with `-c`, because both roles may run on one machine.
         role: Which machine its events belong to.
         created: Unix time.
         ended: Unix time, or None while its fate is open.
