@@ -158,8 +158,10 @@ async def hostile_cosigner(crowd: Crowd, case: tuple[Any, ...]) -> None:
     driver = ensureDeferred(crowd.coordinate(opening, heard, seconds=1.5))
     hostile = ignore(stock_wormhole(crowd.url, HELLO))
     hostile.set_code(await ready)
+    proposal = None
     with suppress(Exception):  # the coordinator may have run out of time on a busy machine
         proposal = await next_letter(hostile)
+    if proposal is not None:
         raw = object_of(codec.serialize(crowd.scene.sign(psbt, "bob")), case)
         contribution = messages.Contribution(proposal.ceremony, wire.reference(raw), "psbt")
         honest = [
@@ -191,9 +193,10 @@ async def hostile_coordinator(crowd: Crowd, case: tuple[Any, ...]) -> None:
         wire.encode(messages.Outcome(ceremony, "failed", None, None, "", "ab" * 32)),
         wire.encode(messages.Bye(reason="")),
     ]
+    sent = mangled(honest, case)
     with suppress(Exception):
         await hostile.get_versions()
-        await say_all(hostile, mangled(honest, case))
+        await say_all(hostile, sent)
     await ended(driver)
     with crowd.journal("bob") as journal:
         events = [cosigner.decode(each.body) for each in journal.events(f"{ceremony}-c")]
