@@ -13,6 +13,7 @@ from twisted.internet.task import deferLater
 from wormsig.app.threads import first_of
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import status
+from wormsig.ceremony.coordinator_state import Stage
 from wormsig.errors import PeerError, TransportError
 from wormsig.psbt.limits import MAX_TEXT
 from wormsig.transport.errors import BurnedCodeError
@@ -89,9 +90,12 @@ class Reach:
         return found
 
     def _wants_code(self) -> bool:
-        if self._table.ending is not None or self._table.cosigner(self._name).settled:
+        who = self._table.cosigner(self._name)
+        if self._table.ending is not None or who.stage is Stage.SIGNED:
             return False
-        if not self._table.cosigner(self._name).transcript.letters:
+        if who.settled:
+            return self._name in self._table.plan.new_codes
+        if not who.transcript.letters:
             return True  # they acknowledged nothing yet, and may have kept nothing
         return not self._links.known() or self.was_lost or self._name in self._table.plan.new_codes
 

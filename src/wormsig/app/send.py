@@ -112,6 +112,7 @@ class Coordinator:
         self._node = node
         self._expired = False
         self._talks: dict[str, defer.Deferred[None]] = {}
+        self._hoped_for: set[str] = set()
         folder = home.links()
 
         def links(name: str) -> ResumeSecrets:
@@ -200,10 +201,18 @@ class Coordinator:
                 self._start_talk(name)
 
     def _wait_for_the_settled(self) -> None:
-        """Who has answered already, to an earlier process of ours, may be waiting for the outcome."""
+        """Who has answered already, to an earlier process of ours, may wait for the outcome, or have thought again."""
         for each in self.state.cosigners.values():
-            if each.settled and each.name not in self._talks and self._table.links(each.name).known():
+            asked = each.name in self._plan.new_codes
+            if each.settled and each.name not in self._talks and (asked or self._table.links(each.name).known()):
                 self._start_talk(each.name)
+                if each.stage is not Stage.SIGNED and (asked or self._plan.linger):
+                    self._hoped_for.add(each.name)
+
+    def _stop_hoping(self) -> None:
+        """Who said no, or nothing of use, had the time to come back; but for those who were given a new code."""
+        self._hoped_for &= self._plan.new_codes
+        self._table.changed.fire()
 
     def _start_talk(self, name: str) -> None:
         self._talks[name] = defer.ensureDeferred(Conversation(self._table, self._connector, name).run())
@@ -252,9 +261,9 @@ class Coordinator:
 
     async def _collected(self) -> None:
         """Wait until the transaction can be finalized: with --wait-all for everybody who may still come."""
-        timer = None
+        timers = [the_reactor().callLater(self._plan.linger, self._stop_hoping)] if self._hoped_for else []
         if self._plan.timeout is not None:
-            timer = the_reactor().callLater(self._plan.timeout, self._expire)
+            timers.append(the_reactor().callLater(self._plan.timeout, self._expire))
         try:
             while machine.FinalizeTransaction() not in machine.pending(self.state):
                 self._start_talks()
@@ -266,8 +275,9 @@ class Coordinator:
                 else:
                     self._table.record(machine.WaitEnded("time is up" if self._expired else "nobody else will come"))
         finally:
-            if timer is not None and timer.active():
-                timer.cancel()
+            for timer in timers:
+                if timer.active():
+                    timer.cancel()
 
     def _expire(self) -> None:
         self._expired = True
@@ -281,7 +291,12 @@ class Coordinator:
 
     def _nobody_left(self) -> bool:
         """Whether nobody can be expected to bring anything any more."""
-        return all(each.settled or each.name in self._table.failures for each in self.state.cosigners.values())
+        everybody = self.state.cosigners.values()
+        self._hoped_for -= {each.name for each in everybody if not each.settled}  # they came
+        return all(
+            each.name in self._table.failures or (each.settled and each.name not in self._hoped_for)
+            for each in everybody
+        )
 
     def _why_not(self) -> Exception:
         """Why the signatures that are missing will not come."""
