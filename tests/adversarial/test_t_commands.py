@@ -86,6 +86,7 @@ async def test_t1_a_cosigner_who_mistypes_is_told_and_so_is_the_coordinator(stag
     await send.code("bob", replaces=True)
     send.process.process.terminate()
     await send.ends(ExitCode.TERMINATED)
+    assert nameplates(stage) == []  # given back before the command ends
 
 
 @act

@@ -112,6 +112,7 @@ class Coordinator:
         self._node = node
         self._expired = False
         self._talks: dict[str, defer.Deferred[None]] = {}
+        self._let_gone: set[str] = set()
         self._hoped_for: set[str] = set()
         folder = home.links()
 
@@ -254,8 +255,11 @@ class Coordinator:
         self._let_go([name for name in self._talks if name not in self._table.in_touch])
 
     def _let_go(self, names: Iterable[str]) -> None:
+        """End talks; each once: a second time would cut short what it says to the relay."""
         for name in names:
-            self._talks[name].cancel()
+            if name not in self._let_gone:
+                self._let_gone.add(name)
+                self._talks[name].cancel()
 
     # -- the threshold ---------------------------------------------------------------------------------------------
 
