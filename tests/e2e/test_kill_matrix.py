@@ -89,7 +89,8 @@ def test_every_point(stage: Stage, relay: Relay, who: str, kind: str, when: str)
 @pytest.mark.parametrize("options", [(), ("--chain",)])
 def test_several_deaths_of_everybody(stage: Stage, relay: Relay, options: tuple[str, ...]) -> None:
     chance = random.Random(2009)  # noqa: S311  the same deaths every time
-    kinds = ["commit", "send", "hear", "secret"]
+    # Not while a secret's file is marked: two such deaths of one side within 20 minutes cost both sides that time.
+    kinds = ["commit", "send", "hear"]
     lists = [
         tuple(
             Point(who, chance.choice(kinds), chance.choice(["before", "after"]), chance.randint(1, 8))
