@@ -46,7 +46,7 @@ class Seat:
         return self._session.state
 
     def record(self, *events: CosignerEvent) -> None:
-        """Commit events to the journal, move the state, and wake whoever waits."""
+        """Commit events to the journal, move the state, and wake whoever waits. Raises as `Session.record`."""
         self._session.record(*events)
         self.changed.fire()
 

@@ -67,7 +67,7 @@ class Table:
         return self._session.state.cosigners[name]
 
     def commit(self, *events: CoordinatorEvent) -> None:
-        """Commit events to the journal and move the state; `announce` follows."""
+        """Commit events to the journal and move the state; `announce` follows. Raises as `Session.record`."""
         self._session.record(*events)
 
     def announce(self, *told: Status) -> None:
@@ -82,6 +82,9 @@ class Table:
         Args:
             events: What happened.
             tell: Gives what is told about it, from the new state.
+
+        Raises:
+            StorageError: They cannot be written, or cannot happen now; nothing was told.
         """
         self.commit(*events)
         self.announce(*(() if tell is None else (tell(),)))

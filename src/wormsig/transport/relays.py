@@ -25,6 +25,7 @@ MOST_FORGOTTEN = 8
 OFTEN = 2
 """Times after which it has to wait for new ones; once is a restart."""
 LONGEST_PAUSE = 60.0
+"""Seconds of that wait."""
 
 
 class Relays:
