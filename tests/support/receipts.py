@@ -11,7 +11,6 @@ from wormsig.app.home import Home
 from wormsig.app.receipt_sides import About, of_coordinator, of_cosigner
 from wormsig.ceremony import coordinator, cosigner, messages, wire
 from wormsig.ceremony.events import encode_event
-from wormsig.ceremony.transcript import of_cosigner as transcript_of_cosigner
 from wormsig.journal.store import CeremonyRow, Journal, Record, Role
 from wormsig.psbt import codec
 from wormsig.psbt.model import sha256
@@ -149,7 +148,7 @@ class Play:
         event = cosigner.outcome(self.side(name), result, txid, raw, reason, head=head, letter=letter)
         self._add_to(name, event)
         self._add(coordinator.OutcomeTold(name, result, letter))
-        ours = transcript_of_cosigner(each for _, each in self.here[name]).head(state.start.ceremony)
+        ours = self.side(name).transcript.head(state.start.ceremony)
         farewell = self._digest(messages.Farewell(state.start.ceremony, "mempool", ours))
         self._add(coordinator.FarewellReceived(name, "mempool", ours, farewell))
         self._add_to(name, cosigner.FarewellTold("mempool", farewell))

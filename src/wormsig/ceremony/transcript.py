@@ -158,38 +158,3 @@ def cosigner_letter(event: CosignerEvent) -> tuple[Sender, str] | None:
         case _:
             return None
     return (sender, event.letter) if event.letter else None
-
-
-def of_coordinator(events: Iterable[CoordinatorEvent], name: str) -> Transcript:
-    """The transcript with one cosigner, from a coordinator's journal.
-
-    Args:
-        events: The ceremony's, in their order.
-        name: The cosigner.
-
-    Returns:
-        The transcript.
-    """
-    transcript = Transcript()
-    for event in events:
-        letter = coordinator_letter(event)
-        if letter is not None and letter[0] == name:
-            transcript = transcript.with_letter(*letter[1:])
-    return transcript
-
-
-def of_cosigner(events: Iterable[CosignerEvent]) -> Transcript:
-    """The transcript with the coordinator, from a cosigner's journal.
-
-    Args:
-        events: The ceremony's, in their order.
-
-    Returns:
-        The transcript.
-    """
-    transcript = Transcript()
-    for event in events:
-        letter = cosigner_letter(event)
-        if letter is not None:
-            transcript = transcript.with_letter(*letter)
-    return transcript

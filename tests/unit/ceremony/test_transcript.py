@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from wormsig.ceremony import coordinator_events as there
 from wormsig.ceremony import cosigner_events as here
-from wormsig.ceremony.transcript import Sender, Transcript, of_coordinator, of_cosigner
+from wormsig.ceremony.transcript import Sender, Transcript, coordinator_letter, cosigner_letter
 
 CEREMONY = "7f3a19" + 26 * "0"
 A, B, C, D, E = (hashlib.sha256(name.encode()).hexdigest() for name in "abcde")
@@ -21,6 +21,15 @@ def transcript(*letters: tuple[Sender, str]) -> Transcript:
     for letter in letters:
         made = made.with_letter(*letter)
     return made
+
+
+def of_coordinator(events: list[there.CoordinatorEvent], name: str) -> Transcript:
+    letters = [letter for event in events if (letter := coordinator_letter(event)) and letter[0] == name]
+    return transcript(*(letter[1:] for letter in letters))
+
+
+def of_cosigner(events: list[here.CosignerEvent]) -> Transcript:
+    return transcript(*(letter for event in events if (letter := cosigner_letter(event))))
 
 
 def test_the_head_is_what_the_document_says():
