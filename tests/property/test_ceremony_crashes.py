@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from support.ceremony import CEREMONY, setting
 from support.drivers_model import Alice, Bob, Crash, Wire, met, sent_and_heard
+from support.examples import examples
 from wormsig.bitcoin.tx import parse_transaction
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.ceremony.coordinator import Phase
@@ -254,5 +255,5 @@ class Ceremony(RuleBasedStateMachine):
 
 TestCeremony = Ceremony.TestCase
 TestCeremony.settings = settings(
-    max_examples=100, stateful_step_count=6, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(60), stateful_step_count=6, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
