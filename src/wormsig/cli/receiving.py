@@ -179,7 +179,15 @@ class Receiving:
         return cls(plan, how, Home.from_environment(), None, relay, console)
 
     def with_code(self, code: str) -> None:
-        """Use a code, and run to the end."""
+        """Use a code, run to the end, and print the outcome.
+
+        Args:
+            code: As a person typed it.
+
+        Raises:
+            WormsigError: As `receive_with_code` and `Cosigner.receive`.
+            KeyboardInterrupt: Ctrl-C, when the coordinator was told; `TerminatedError` for other signals.
+        """
         from wormsig.app.receive import receive_with_code  # noqa: PLC0415  see above
         from wormsig.journal.store import Journal  # noqa: PLC0415  same
 
@@ -192,7 +200,12 @@ class Receiving:
             self._run(journal, go)
 
     def go_on(self, journal: Journal, session: Session[CosignerState, CosignerEvent]) -> None:
-        """Go on with a ceremony of the journal, and run to the end."""
+        """The same for a ceremony of the journal, from wherever it stands. Raises the same.
+
+        Args:
+            journal: Where it is; open until this returns.
+            session: The ceremony.
+        """
         from wormsig.app.receive import resume_cosigner  # noqa: PLC0415  see above
 
         def go(cosigner: Cosigner, connector: Connector, _: ReceiveWatcher) -> Awaitable[CosignerState]:

@@ -47,7 +47,18 @@ class Running:
     console: Console
 
     def begin(self, opening: Opening, plan: SendPlan, *, qr: bool, always_broadcast: bool) -> None:
-        """Begin a ceremony, and run it to its end."""
+        """Begin a ceremony, run it to its end, and deliver its result, also when it fails.
+
+        Args:
+            opening: What it begins with.
+            plan: How it is run.
+            qr: Show each code as a QR code too.
+            always_broadcast: Broadcast without a question.
+
+        Raises:
+            WormsigError: As `begin` and `Coordinator.run`.
+            KeyboardInterrupt: Ctrl-C, when the others were told; `TerminatedError` for other signals.
+        """
         from wormsig.app.send import begin  # noqa: PLC0415  see above
         from wormsig.journal.store import Journal  # noqa: PLC0415  same
 
@@ -62,7 +73,7 @@ class Running:
         qr: bool,
         always_broadcast: bool,
     ) -> None:
-        """Run a ceremony of the journal to its end."""
+        """The same for a ceremony of the journal, from wherever it stands. Takes and raises the same."""
         self._run(lambda: session, plan, qr=qr, always_broadcast=always_broadcast)
 
     def tell(self, session: Session[CoordinatorState, CoordinatorEvent], plan: SendPlan) -> None:
