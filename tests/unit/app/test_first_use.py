@@ -8,8 +8,13 @@ from wormsig.app.settings import RelayOptions
 from wormsig.cli.console import Console
 from wormsig.cli.notices import tell_once
 from wormsig.cli.options import PUBLIC_RELAY
+from wormsig.transport import library
 
 PUBLIC = RelayOptions((PUBLIC_RELAY,))
+
+
+def test_options_and_transport_mean_the_same_public_relay() -> None:
+    assert PUBLIC_RELAY == library.PUBLIC_RELAY
 
 
 def test_it_is_said_once(tmp_path) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 
-from wormsig.ceremony.summary import Summary, Waiting
+from wormsig.ceremony.coordinator_state import Stage
+from wormsig.ceremony.messages import Result
+from wormsig.ceremony.summary import Awaited, Summary, Waiting
 from wormsig.render.ceremonies import age, summary_lines, summary_object
 from wormsig.render.lines import plain
 from wormsig.render.sanitize import to_json
@@ -103,6 +106,24 @@ def test_what_runs_is_not_to_be_resumed() -> None:
 )
 def test_every_standing_has_words(summary: Summary, words: str) -> None:
     assert words in " ".join(" ".join(shown(summary)).split())
+
+
+@pytest.mark.parametrize("what", get_args(Awaited))
+def test_whatever_is_awaited_has_words_of_its_own(what: Awaited) -> None:
+    who = "bob" if what in ("cosigner", "to-tell") else None
+    lines = shown(changed(COORDINATOR, awaits=(Waiting(what, who, "offered"),)))
+    assert lines[-1].startswith("        go on: ")
+    assert len(lines) == 4
+    assert lines[2].strip() != what
+
+
+def test_every_stage_and_every_outcome_has_words_of_its_own() -> None:
+    waiting = [shown(changed(COORDINATOR, awaits=(Waiting("cosigner", "bob", each),)))[2] for each in Stage]
+    assert len(set(waiting)) == len(Stage)
+    over = changed(COSIGNER, phase="over", awaits=(), open=False)
+    told = [shown(changed(over, outcome=each))[1].strip() for each in get_args(Result)]
+    assert len(set(told)) == len(told)
+    assert not set(told) & set(get_args(Result)), "the bare word stands for one that nobody has thought of"
 
 
 def test_c17_names_are_escaped_and_lines_fit_eighty_columns() -> None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import html
 import re
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 import pytest
 
 from support.receipts import played
 from wormsig.ceremony.comparison import Comparison, Statement, compare
-from wormsig.ceremony.receipt import CoinPart, Receipt, SignaturePart
+from wormsig.ceremony.coordinator_events import CoordinatorEvent
+from wormsig.ceremony.cosigner_events import CosignerEvent
+from wormsig.ceremony.receipt import CoinPart, HappeningPart, Receipt, SignaturePart
 from wormsig.render.lines import plain
 from wormsig.render.receipt_drawing import NARROW, WIDE, drawing
 from wormsig.render.receipt_html import receipt_page
 from wormsig.render.receipt_json import comparison_json, receipt_json
 from wormsig.render.receipt_text import comparison_lines, receipt_lines
-from wormsig.render.receipt_words import headline, numbers, signers
+from wormsig.render.receipt_words import happening_words, headline, numbers, signers
+
+if TYPE_CHECKING:
+    from wormsig.ceremony.events import Event
 
 PLAY = played(declines="not this month")
 EVIL = "</bdi></td><script>alert(1)</script>\x1b[31m\u202e\u2028\n  agrees  everything"
@@ -157,6 +163,18 @@ def test_headlines() -> None:
     assert headline(PLAY.ours()) == "Broadcast"
     assert headline(PLAY.theirs("bob")) == "Signed; broadcast, as the coordinator says"
     assert headline(PLAY.theirs("alice")) == "Not needed: enough others signed"
+
+
+@pytest.mark.parametrize(
+    ("receipt", "events"),
+    [(PLAY.ours(), get_args(CoordinatorEvent)), (PLAY.theirs("bob"), get_args(CosignerEvent))],
+    ids=["coordinator", "cosigner"],
+)
+def test_every_event_has_words_in_the_history(receipt: Receipt, events: tuple[type[Event], ...]) -> None:
+    tags = [str(each.__struct_config__.tag) for each in events]
+    words = [happening_words(receipt, HappeningPart(receipt.made_at, tag, "bob", None)) for tag in tags]
+    assert len(set(words)) == len(tags) > 10
+    assert not [each for each in words if "-" in each], "a tag where words should be"
 
 
 def test_a_signature_without_a_name_is_shown_by_its_key() -> None:
