@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet import defer
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
+from twisted.internet.task import deferLater
 
 from wormsig.app.comparing import compare_verifier
 from wormsig.app.notices import Notices
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from wormsig.transport.connector import Connector
 
 
+MEETINGS_AT_ONCE = 20
+PAUSE = 60.0
+"""Meetings before each further one has to wait, in seconds: each leaves an event in the journal (THREATS R10)."""
+
+
 class Link:
     """The connections of one cosigner's side.
 
@@ -44,6 +50,7 @@ class Link:
     Attributes:
         last_words: What to tell the coordinator although nothing is to be recorded about it.
         goodbye: Why this side leaves, for the coordinator.
+        heard: The outcome that was told now; what was under way then may still open the ceremony again.
     """
 
     def __init__(
@@ -60,8 +67,10 @@ class Link:
         self._told = ""
         self._over = False
         self._why_gone = ""
+        self._met_often = 0
         self.last_words: str | None = None
         self.goodbye = ""
+        self.heard: machine.OutcomeReceived | None = None
         self._notices = Notices(
             connector.reactor, lambda words: seat.watch.status(status.ConnectionNotice(None, words))
         )
@@ -88,7 +97,8 @@ class Link:
             await self._rendezvous.left()
 
     def _may_return(self, error: TransportError) -> bool:
-        left = isinstance(error, PeerGoneError) and error.left is not None
+        # Who leaves for good says so; a channel that another one took the place of is closed without a word.
+        left = isinstance(error, PeerGoneError) and bool(error.left)
         return self._links.known() and (self._resumed or not left)
 
     async def _met(self) -> Channel:
@@ -100,7 +110,7 @@ class Link:
                 hint="ask for a new one, and use it with `wormsig receive CODE`: what is signed here is kept",
             )
         seat.watch.status(status.Rejoining(seat.state.start.ceremony))
-        waiting = defer.ensureDeferred(self._rendezvous.meet())
+        waiting = defer.ensureDeferred(self._meeting())
         if not self._resumed:
             waiting.addTimeout(limits.comeback, self._connector.reactor)
         try:
@@ -146,6 +156,12 @@ class Link:
         await channel.doubtful()
         if not self._links.known():
             await defer.Deferred()
+        return await self._meeting()
+
+    async def _meeting(self) -> Channel:
+        if self._met_often >= MEETINGS_AT_ONCE:
+            await deferLater(self._connector.reactor, PAUSE)
+        self._met_often += 1
         return await self._rendezvous.meet()
 
     async def _talk(self, channel: Channel, *, fresh: bool) -> None:
@@ -205,6 +221,15 @@ class Link:
             raise PeerError("the coordinator sent a message out of turn")
         self._seat.record(machine.Answered(wire.digest(self._contribution(state.signed))))
 
+    def _refusal_is_there(self, head: str) -> None:
+        """Whose head stands for our refusal too has it, although its acknowledgement was lost."""
+        state = self._seat.state
+        ceremony = state.start.ceremony
+        digest = wire.digest(messages.Decline(ceremony, state.reason))
+        with_it = state.transcript.with_letter("cosigner", digest)
+        if state.phase is Phase.DECLINED and with_it.head(ceremony) == head:
+            self._seat.record(machine.DeclineTold(digest))
+
     # -- what goes out ---------------------------------------------------------------------------------------------
 
     def _send_what_is_due(self, channel: Channel) -> None:
@@ -223,7 +248,7 @@ class Link:
         state = self._seat.state
         if self.last_words is not None:
             return messages.Decline(state.start.ceremony, self.last_words), None
-        if state.signed is not None and self._seat.doing == "waiting":
+        if state.signed is not None and not state.withdrawn and self._seat.doing == "waiting":
             letter = self._contribution(state.signed)
             if wire.digest(letter) not in self._sent:  # again on each connection: a coordinator may have lost it
                 return letter, state.signed
@@ -243,7 +268,7 @@ class Link:
         self._sending = None
         if isinstance(letter, messages.Decline):
             self.last_words = None
-            if seat.state.phase is Phase.DECLINED:
+            if seat.state.phase in (Phase.DECLINED, Phase.ANSWERED):
                 seat.record(machine.DeclineTold(digest))
             seat.watch.status(status.DeclineSent(letter.reason))
             self._over = True
@@ -267,6 +292,7 @@ class Link:
         seat = self._seat
         seat.stop_work()
         if received.digest not in seat.state.transcript.sent_by("coordinator"):
+            self._refusal_is_there(letter.head)
             event = machine.outcome(
                 seat.state,
                 letter.result,
@@ -281,6 +307,7 @@ class Link:
         self._over = True
         outcome = seat.state.outcome
         assert outcome is not None  # noqa: S101  it was recorded above, or before
+        self.heard = outcome
         seen = await in_thread(self._seen, outcome.txid) if outcome.txid else "no-node"
         seat.watch.status(status.OutcomeSeen(outcome.result, outcome.txid, outcome.reason, seen, lie=outcome.lie))
         try:
