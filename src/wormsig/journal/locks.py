@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import re
+import stat
 import time
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ class Locks:
                 f"ceremony {ceremony[:6]} is in use by process {_holder(path)}", hint="end that one first"
             )
         self._held[ceremony] = descriptor
+        with contextlib.suppress(OSError):  # what an earlier holder was asked, and died before it could answer
+            (self._folder / f"{ceremony}.ask").unlink()
         with contextlib.suppress(OSError):  # on a full disk the lock holds, without a name
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -78,7 +81,8 @@ class Locks:
             return False
         path = self._folder / f"{ceremony}.ask"
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(words.encode("utf-8", "replace")[:_MAX_WORDS] + b"\n")
         except OSError as error:
@@ -88,10 +92,15 @@ class Locks:
     def asked(self, ceremony: str) -> str | None:
         """Why somebody asked us to end a ceremony that we hold; None when nobody did. Asked once, told once."""
         path = self._folder / f"{ceremony}.ask"
-        if ceremony not in self._held or not path.exists():
+        if ceremony not in self._held:
             return None
         try:
-            data = path.read_bytes()[: _MAX_WORDS + 1]
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+                    return None  # not of our making
+                data = file.read(_MAX_WORDS + 1)
             if not data.endswith(b"\n"):
                 return None  # it is being written
             path.unlink()
