@@ -191,7 +191,7 @@ class Cosigner:
         if decision.unsaved is not None:
             raise decision.unsaved
         if not decision.postponed:
-            self._judge(session.state)
+            self._judge(session.state, link.heard or session.state.outcome)
         return session.state
 
     def _started(self, seat: Seat, name: str, work: Any) -> defer.Deferred[None]:  # noqa: ANN401  a coroutine
@@ -240,7 +240,7 @@ class Cosigner:
         if refusal is None:
             link.goodbye = POSTPONED
             return
-        if isinstance(refusal, DeclinedError) and machine.is_complete(seat.state):
+        if isinstance(refusal, DeclinedError) and seat.state.phase is not machine.Phase.DECLINED:
             link.last_words = refusal.reason
             seat.changed.fire()
         if isinstance(refusal, WormsigError):
@@ -255,7 +255,7 @@ class Cosigner:
         self._ended.setdefault("talk", None)
         seat.changed.fire()
 
-    def _judge(self, state: CosignerState) -> None:
+    def _judge(self, state: CosignerState, outcome: machine.OutcomeReceived | None) -> None:
         """Raise what an outcome means for whoever asked.
 
         Raises:
@@ -263,7 +263,6 @@ class Cosigner:
             ThresholdError: The ceremony failed elsewhere.
             TransportError: The coordinator gave up.
         """
-        outcome = state.outcome
         if outcome is None:
             return
         if outcome.lie:

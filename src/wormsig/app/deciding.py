@@ -53,6 +53,7 @@ class Decision:
         seat = self._seat
         try:
             self._check_announced()
+            self._check_withdrawn()
             if seat.state.signed is not None:
                 seat.watch.status(status.SignedBefore(seat.state.start.ceremony))
             else:
@@ -97,6 +98,25 @@ class Decision:
                 f"not signed: this is transaction {txid}, not the expected {plan.expect_txid}",
                 reason="this is not the transaction that was expected",
                 by="policy",
+            )
+
+    def _check_withdrawn(self) -> None:
+        """Refuse to send a signature that a person has taken back, or takes back now.
+
+        Raises:
+            DeclinedError: They have; no code and no connection makes it be sent after that.
+        """
+        state = self._seat.state
+        if state.signed is None:
+            return
+        if self._plan.reject is not None:
+            raise _rejected(self._plan.reject)
+        if state.withdrawn:
+            raise DeclinedError(
+                f"not sent: what was signed of ceremony {state.start.ceremony[:6]} was withdrawn here",
+                reason=state.reason,
+                by="person",
+                hint="ask the coordinator to send it again as a new one",
             )
 
     async def _review_and_sign(self) -> None:

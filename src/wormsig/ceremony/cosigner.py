@@ -243,13 +243,25 @@ def outcome(
     Returns:
         The event; a `lie` when it names a transaction that it does not show, or shows another one, or one whose
         scripts do not satisfy the coins.
+
+    Raises:
+        PeerError: It contradicts a broadcast that it has proven before; what was proven stays.
     """
     event = OutcomeReceived(result, None, transaction, reason, claimed_txid=txid, head=head, letter=letter)
-    if transaction is None:
-        return structs.replace(event, lie=txid is not None or result in ("broadcast", "final"))
+    event = _checked(state, event)
+    known = state.outcome
+    proven = known.txid if known is not None and known.result == "broadcast" and not known.lie else None
+    if proven is not None and (event.txid != proven or event.result in MAY_GO_ON):
+        raise PeerError("the coordinator takes back that the transaction was broadcast")
+    return event
+
+
+def _checked(state: CosignerState, event: OutcomeReceived) -> OutcomeReceived:
+    if event.transaction is None:
+        return structs.replace(event, lie=event.claimed_txid is not None or event.result in ("broadcast", "final"))
     try:
-        final = parse_transaction(transaction)
-        lie = not _is_ours(state, final) or txid not in (None, final.txid)
+        final = parse_transaction(event.transaction)
+        lie = not _is_ours(state, final) or event.claimed_txid not in (None, final.txid)
     except InputError:
         return structs.replace(event, lie=True)
     return structs.replace(event, txid=None if lie else final.txid, lie=lie)

@@ -93,6 +93,7 @@ class CosignerState:
         reviewed_sha256: Hash of the PSBT that was reviewed last.
         approved_sha256: Hash of the PSBT that was approved last.
         signed: What the signer gave, ready to be sent.
+        withdrawn: A person said no after it was signed: it is not sent (again), whoever asks.
         judged: What the coordinator says it took, at last.
         judgements: How often it has said so.
         outcome: How it ended.
@@ -109,6 +110,7 @@ class CosignerState:
     reviewed_sha256: str = ""
     approved_sha256: str = ""
     signed: bytes | None = None
+    withdrawn: bool = False
     judged: Judged | None = None
     judgements: int = 0
     outcome: OutcomeReceived | None = None
@@ -166,7 +168,8 @@ def _evolved(state: CosignerState, event: CosignerEvent) -> CosignerState:  # no
         case Approved():
             return replace(state, approved_sha256=event.psbt_sha256)
         case Declined():
-            return replace(state, reason=event.reason)
+            withdrawn = state.withdrawn or (state.signed is not None and event.by == "person")
+            return replace(state, reason=event.reason, withdrawn=withdrawn)
         case Signed():
             return replace(state, signed=event.psbt)
         case _:
