@@ -22,6 +22,7 @@ from wormsig.ceremony.coordinator_state import Stage
 from wormsig.errors import NodeError, PeerError, RefusedError, ThresholdError, TransportError, UsageError, WormsigError
 from wormsig.journal.secrets import ResumeSecrets
 from wormsig.journal.store import CeremonyRow
+from wormsig.node.client import TransactionRefusedError
 from wormsig.psbt import codec
 from wormsig.psbt.limits import MAX_TEXT
 
@@ -150,7 +151,12 @@ class Coordinator:
         try:
             await first_of(self._to_the_end(), self._asked_to_cancel())
         except WormsigError as error:
-            self._table.end("failed", self._for_cosigners(error))
+            if (
+                self.state.phase is Phase.AGREED
+            ):  # the node may have it, without having said so: nobody is told "failed"
+                self._let_go(self._talks)
+            else:
+                self._table.end("failed", self._for_cosigners(error))
             raise
         except BaseException:  # interrupted: everybody hears that it can go on, and nothing is over
             self._let_go(self._talks)
@@ -347,7 +353,7 @@ class Coordinator:
             return
         try:
             txid = await in_thread(node.send, self._transaction.serialize())
-        except NodeError as error:
+        except TransactionRefusedError as error:
             self._table.record(machine.NodeRefused(error.message[:MAX_TEXT]))
             raise
         self._table.record(machine.BroadcastDone(txid))

@@ -59,6 +59,10 @@ class Acceptance:
     vsize: int | None = None
 
 
+class TransactionRefusedError(NodeError):
+    """The node answered, and will not have the transaction."""
+
+
 class Node:
     """One bitcoind.
 
@@ -215,7 +219,8 @@ class Node:
             The txid, display hex, computed here.
 
         Raises:
-            NodeError: The node refused it, in plain words, or gave no answer.
+            TransactionRefusedError: The node refused it, in plain words.
+            NodeError: The node gave no answer: it may have it all the same.
         """
         txid = parse_transaction(transaction).txid
         limits = [] if max_fee_rate is None else [_btc_per_kvb(max_fee_rate)]
@@ -229,7 +234,8 @@ class Node:
             if error.code not in _REJECTED:
                 raise
             refusal = words.explain(error.text)
-            raise NodeError(f"the node refused the transaction: {refusal.message}", hint=refusal.hint) from error
+            what = f"the node refused the transaction: {refusal.message}"
+            raise TransactionRefusedError(what, hint=refusal.hint) from error
         return txid
 
     def in_mempool(self, txid: str) -> bool:
