@@ -11,9 +11,9 @@ DEV := $(VENV)/.stamp-dev
 BENCH := $(VENV)/.stamp-bench
 FUZZ := $(VENV)/.stamp-fuzz
 ARGS ?=
-# Test files run side by side, each by one process: what a file shares (a node, a relay) is made once. The files that take
-# longest come first by their folders' names.
-JOBS ?= auto
+# Test files run side by side, each by one process: what a file shares (a node, a relay) is made once. Twice as many as
+# there are cores, because most of them wait most of the time. What takes longest comes first by its folder's name.
+JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || echo 1) )))
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
