@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.threads import deferToThread
 
 from support.agefile import age_encrypt
-from support.stage import Stage, act, finished, together
+from support.stage import Stage, act, error_line, finished, together
 from wormsig.errors import ExitCode
 from wormsig.psbt import codec
 
@@ -297,5 +297,18 @@ async def test_m2_a_file_that_cannot_be_written_is_exit_9_and_the_txid_is_told_f
         peer.listen()
     await finished(send.process, ExitCode.STORAGE)
     last = send.process.events()[-1]
-    assert (last["event"], last["txid"], last["broadcast"]) == ("done", psbt.txid, True)
+    assert (last["event"], last["txid"], last["broadcast"]) == ("done", psbt.txid, True), send.process.err
     assert stage.in_mempool(psbt.txid)
+
+
+@act
+async def test_m2_a_ceremony_that_failed_says_why_also_when_its_file_cannot_be_written(stage: Stage) -> None:
+    out = stage["alice"].folder / "gone"
+    out.mkdir()
+    send = stage.send(stage.psbt(), "--to", "bob", "-o", out / "sent.psbt", "--timeout", "4s")
+    await send.join("bob")
+    os.rmdir(out)  # noqa: PTH106  it must be empty
+    await finished(send.process, ExitCode.THRESHOLD)
+    assert "time is up" in error_line(send.process)
+    assert any(f"the folder of {out / 'sent.psbt'} does not exist" in line for line in send.process.err)
+    assert send.process.events()[-1]["event"] == "failed"

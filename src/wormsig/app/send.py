@@ -151,9 +151,8 @@ class Coordinator:
         try:
             await first_of(self._to_the_end(), self._asked_to_cancel())
         except WormsigError as error:
-            if (
-                self.state.phase is Phase.AGREED
-            ):  # the node may have it, without having said so: nobody is told "failed"
+            # The node may have the transaction without having said so: that nobody is told as a failure.
+            if self.state.phase is Phase.AGREED:
                 self._let_go(self._talks)
             else:
                 self._table.end("failed", self._for_cosigners(error))

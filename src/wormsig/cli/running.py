@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from wormsig.app.files import write_result
 from wormsig.ceremony import coordinator
 from wormsig.cli.notices import tell_once
+from wormsig.errors import WormsigError
 from wormsig.psbt import codec
+from wormsig.render.sanitize import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,13 +110,21 @@ class Running:
             await Coordinator(plan, started[0], connector, node=self.node, watcher=watcher, home=self.home).run()
 
         tell_once(self.console, self.home, self.relay)
-        done = False
         try:
             run_on_reactor(ceremony)
-            done = True
-        finally:  # whatever happened, Ctrl-C too: nothing that was signed is lost
+        except BaseException:  # whatever happened, Ctrl-C too: nothing that was signed is lost
             if started and result:
-                self._deliver(started[0].state, failed=not done)
+                self._deliver_what_there_is(started[0].state)
+            raise
+        if result:
+            self._deliver(started[0].state, failed=False)
+
+    def _deliver_what_there_is(self, state: CoordinatorState) -> None:
+        """The same after a failure, which stays the one that is told: a second one is a line beside it."""
+        try:
+            self._deliver(state, failed=True)
+        except WormsigError as error:
+            self.console.warn(sanitize(error.message, 2000))
 
     def _deliver(self, state: CoordinatorState, *, failed: bool) -> None:
         """Print the result, then write it: what was signed is told before anything else can go wrong."""
