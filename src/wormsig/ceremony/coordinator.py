@@ -1,17 +1,16 @@
 """The coordinator's machine: one PSBT goes out to several cosigners, verified signatures come back.
 
-`decide` makes events of what comes in, `pending` says what is to be done; state and transitions stand in
-`coordinator_state`, the events in `coordinator_events`, and all their names are given again here. A returned PSBT is
-evidence, not a replacement: only signatures that verify on the coordinator's own copy are taken, whoever sent them.
+`decide` makes events of what comes in, `pending` says what is to be done. State and transitions stand in
+`coordinator_state`, the events in `coordinator_events`, what an answer is worth in `coordinator_answers`; the names that
+others need are given again here.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from wormsig.bitcoin.tx import Transaction, parse_transaction
+from wormsig.ceremony.coordinator_answers import Answer, judged
 from wormsig.ceremony.coordinator_events import (
     BroadcastAgreed,
     BroadcastDeclined,
@@ -47,12 +46,12 @@ from wormsig.ceremony.coordinator_state import (
     evolve,
     replay,
 )
-from wormsig.ceremony.events import HeldPreimage, HeldSignature
-from wormsig.errors import InputError, PeerError, PsbtError, UsageError, WormsigError
-from wormsig.psbt import codec, contribution, extractor, finalizer, verify
-from wormsig.psbt.limits import MAX_FILE_PSBT, MAX_PEER_PSBT, MAX_TEXT
+from wormsig.errors import InputError, PeerError, UsageError
+from wormsig.psbt import codec, extractor, finalizer, verify
+from wormsig.psbt.limits import MAX_PEER_PSBT, MAX_TEXT
 
 if TYPE_CHECKING:
+    from wormsig.bitcoin.tx import Transaction
     from wormsig.ceremony.messages import Result
 
 __all__ = [
@@ -108,24 +107,11 @@ __all__ = [
     "shortfall",
 ]
 
-MAX_NAMED = 16
-"""Problems of one answer that are named; more are counted only."""
-
 MAX_ANSWERS = 32
 """Answers of one cosigner in one ceremony, refusals included: each is an event for ever (THREATS R10)."""
 
 
 # -- inputs ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A cosigner's answer arrived whole (None: signed here, or from a file)."""
-
-    cosigner: str | None
-    data: bytes
-    form: Literal["psbt", "transaction"] = "psbt"
-    letter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,13 +329,7 @@ def decide(state: CoordinatorState, given: Answer | Refusal | Finalize) -> tuple
         return (Declined(given.cosigner, given.reason[:MAX_TEXT], given.letter),)
     if given.cosigner is not None and _heard(cosigner, given):
         return ()
-    try:
-        taken = _taken(state, given)
-    except WormsigError as error:
-        if given.cosigner is None:
-            raise
-        return (Misbehaved(given.cosigner, error.message[:MAX_TEXT], given.letter),)
-    return _judged(given, taken)
+    return judged(state, given)
 
 
 def _heard(cosigner: Cosigner | None, given: Answer) -> bool:
@@ -359,40 +339,6 @@ def _heard(cosigner: Cosigner | None, given: Answer) -> bool:
         and cosigner.stage is Stage.SIGNED
         and given.letter in cosigner.transcript.sent_by("cosigner")
     )
-
-
-def _taken(state: CoordinatorState, answer: Answer) -> contribution.Contribution:
-    if answer.form == "transaction":
-        return contribution.extract_transaction(state.copy, parse_transaction(answer.data), allowed=state.allowed)
-    limit = MAX_FILE_PSBT if answer.cosigner is None else MAX_PEER_PSBT
-    return contribution.extract(state.copy, codec.parse(answer.data, limit=limit), allowed=state.allowed)
-
-
-def _judged(answer: Answer, taken: contribution.Contribution) -> tuple[CoordinatorEvent, ...]:
-    """The event of an answer that was read and verified."""
-    problems = [_rejection(check) for check in taken.rejected[:MAX_NAMED]]
-    problems += [f"input {i}: final scripts of a kind not checked here" for i in taken.unchecked_finals[:MAX_NAMED]]
-    named = tuple(problems[:MAX_NAMED])
-    ignored = tuple(f"{one.where}: {one.field} {one.what}"[:MAX_TEXT] for one in taken.differences[:MAX_NAMED])
-    rejected = len(taken.rejected) + len(taken.unchecked_finals)
-    digest = hashlib.sha256(answer.data).hexdigest()
-    who = answer.cosigner
-    if taken.signatures or taken.preimages:
-        signatures = tuple(HeldSignature(*one) for one in taken.signatures)
-        preimages = tuple(HeldPreimage(*one) for one in taken.preimages)
-        return (Contributed(who, signatures, rejected, named, ignored, digest, preimages, answer.letter),)
-    if taken.already_known:
-        return () if who is None else (NothingNew(who, rejected, named, ignored, digest, answer.letter),)
-    text = named[0] if named else "the answer brought no signature of this wallet"
-    if who is None:
-        raise PsbtError(text)
-    return (Misbehaved(who, text, answer.letter),)
-
-
-def _rejection(check: verify.SignatureCheck) -> str:
-    why = check.problem.value if check.problem else "not valid"
-    key = f" under {check.pubkey.hex()[:16]}…" if check.pubkey else ""
-    return f"input {check.input}: signature{key}: {why}"
 
 
 def _finalized(state: CoordinatorState) -> tuple[CoordinatorEvent, ...]:
