@@ -316,7 +316,7 @@ def _base(
     began: int, start: coordinator.Proposed | cosigner.Received, psbt: Psbt, report: Report, about: About
 ) -> Receipt:
     """A receipt with all that both sides have alike; the rest is replaced."""
-    network = _network(start.network)
+    network = Network.named(start.network)
     return Receipt(
         wormsig_receipt=FORMAT,
         wormsig=about.version,
@@ -357,12 +357,7 @@ def _final(at: int, transaction: Transaction) -> FinalPart:
 
 def _report(psbt: Psbt, wallet: Wallet | None, network: str) -> Report:
     """What the review says of a PSBT without asking anybody: who is paid, what is change, who signed."""
-    return review(psbt, wallet, ReviewContext(network=_network(network), allowed_sighash=_ANY_SIGHASH))
-
-
-def _network(name: str) -> Network | None:
-    """The network of a ceremony; None where nobody knew it."""
-    return next((network for network in Network if network.value == name), None)
+    return review(psbt, wallet, ReviewContext(network=Network.named(network), allowed_sighash=_ANY_SIGHASH))
 
 
 _ANY_SIGHASH = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})

@@ -9,28 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wormsig import __version__
+from wormsig.app.choosing import open_journal, pick
 from wormsig.app.files import read_argument
 from wormsig.app.receipt_sides import About, of_coordinator, of_cosigner
 from wormsig.app.session import COORDINATOR, COSIGNER, now
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.ceremony.receipt import MAX_RECEIPT, read
-from wormsig.errors import InputError, StorageError, UsageError
-from wormsig.journal.store import Journal
+from wormsig.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wormsig.app.home import Home
     from wormsig.ceremony.receipt import Receipt
-    from wormsig.journal.store import CeremonyRow
+    from wormsig.journal.store import CeremonyRow, Journal
     from wormsig.wallet.model import Wallet
     from wormsig.wallet.registry import Registry
-
-MIN_PREFIX = 4
-"""Digits of an id that a person has to type."""
-
-_SHOWN = 12
-"""Ceremonies that an ambiguous id may mean, and that are named."""
 
 
 def receipt_of(ident: str | None, home: Home, registry: Registry) -> Receipt:
@@ -48,46 +42,9 @@ def receipt_of(ident: str | None, home: Home, registry: Registry) -> Receipt:
         UsageError: There is no such ceremony, or several.
         StorageError: The journal cannot be read.
     """
-    path = home.journal()
-    if not path.exists():
-        raise UsageError("there is no ceremony on this machine")
-    with Journal(path) as journal:
+    with open_journal(home) as journal:
         row = pick(journal.ceremonies(), ident)
         return _receipt(journal, row, registry)
-
-
-def pick(rows: Sequence[CeremonyRow], ident: str | None) -> CeremonyRow:
-    """The ceremony that a person means.
-
-    Args:
-        rows: All, newest first.
-        ident: The beginning of its id, at least four digits, dashes left out; None for the latest. Where both roles run
-            on one machine, a cosigner's id ends with `-c`.
-
-    Returns:
-        Its row.
-
-    Raises:
-        UsageError: None, or several; the message names them.
-    """
-    if ident is None:
-        if not rows:
-            raise UsageError("there is no ceremony on this machine")
-        return rows[0]
-    wanted = ident.strip().lower()
-    exact = [row for row in rows if row.id == wanted]
-    as_cosigner = wanted.endswith("-c")
-    digits = wanted.removesuffix("-c").replace("-", "")
-    if len(digits) < MIN_PREFIX:
-        raise UsageError(f"{ident!r} is too short", hint=f"use at least {MIN_PREFIX} digits of the ceremony's id")
-    found = exact or [row for row in rows if row.id.startswith(digits) and (not as_cosigner or row.role == "cosigner")]
-    if not found:
-        raise UsageError(f"there is no ceremony {ident!r} on this machine", hint="`wormsig status --all` lists them")
-    if len(found) > 1:
-        named = ", ".join(f"{row.id} ({row.role})" for row in found[:_SHOWN])
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise UsageError(f"{ident!r} may be any of {named}{more}", hint="use more digits, or the whole id")
-    return found[0]
 
 
 def _receipt(journal: Journal, row: CeremonyRow, registry: Registry) -> Receipt:
@@ -111,7 +68,7 @@ def _wallet(registry: Registry, ident: str | None, names: Sequence[str | None]) 
     kept = set(registry.names())
     try:
         if ident is not None:
-            return next((wallet for wallet in registry.all() if wallet.id == ident), None)
+            return registry.with_id(ident)
         return next((registry.load(name) for name in reversed(names) if name is not None and name in kept), None)
     except StorageError:
         return None  # a receipt does not need it; whoever uses the wallet is told

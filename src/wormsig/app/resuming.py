@@ -1,4 +1,4 @@
-"""Going on with a ceremony from the journal: which one is meant, what a file adds to it, what it is called here."""
+"""Going on with a ceremony from the journal: what a file adds to it, and what is left to do."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from wormsig.app.combining import as_transaction
 from wormsig.app.files import BASE64_MAGIC, read_argument
-from wormsig.app.receipts import pick
+from wormsig.app.send_plan import SendPlan
 from wormsig.app.signing import OpenedSigner
 from wormsig.bitcoin.network import Network
 from wormsig.ceremony import coordinator as machine
+from wormsig.ceremony import cosigner
 from wormsig.errors import InputError, PeerError, UsageError
 from wormsig.journal.secrets import TO_COORDINATOR, ResumeSecrets
 from wormsig.psbt import codec
@@ -19,45 +20,62 @@ from wormsig.review.review import review
 from wormsig.signers.returned import ReturnedPsbt
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
     from wormsig.app.home import Home
     from wormsig.app.session import Session
     from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
     from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
-    from wormsig.journal.store import CeremonyRow
     from wormsig.review.report import Report
     from wormsig.wallet.model import Wallet
-    from wormsig.wallet.registry import Registry
 
 
-def choose(rows: Sequence[CeremonyRow], ident: str | None) -> CeremonyRow:
-    """The ceremony that a person means.
+LINGER = 30.0
+"""Seconds that cosigners who do not know the outcome are waited for, when nothing else is left to do."""
+
+
+def network_of(state: CoordinatorState, wallet: Wallet | None) -> Network | None:
+    """A running ceremony's network: its wallet's, else the one that it was begun for; None where nobody knew it."""
+    return wallet.network if wallet is not None else Network.named(state.start.network)
+
+
+def is_settled(state: CoordinatorState) -> bool:
+    """Whether nothing about the broadcast is left to be decided; a transaction that was kept can still be broadcast."""
+    return machine.is_over(state) and state.phase is not machine.Phase.KEPT
+
+
+def plan_to_go_on(
+    state: CoordinatorState,
+    wallet: Wallet | None,
+    *,
+    new_codes: Collection[str] = (),
+    broadcast: bool | None = None,
+    timeout: float | None = None,
+    code_length: int,
+) -> SendPlan:
+    """How a coordinator's ceremony is run by a process that goes on with it.
 
     Args:
-        rows: All, newest first.
-        ident: The beginning of its id; None for the only one that has something left to do.
-
-    Raises:
-        UsageError: None, or several.
+        state: The ceremony.
+        wallet: Its wallet.
+        new_codes: Who gets a new code.
+        broadcast: Whether it may be broadcast; None: as it was said when it began.
+        timeout: Seconds for the whole.
+        code_length: Words in a new code.
     """
-    if ident is not None:
-        return pick(rows, ident)
-    left = [row for row in rows if row.ended is None]
-    if len(left) == 1:
-        return left[0]
-    if not left:
-        raise UsageError(
-            "no ceremony has anything left to do",
-            hint="`wormsig status --all` lists those that are over; name one to tell whoever does not know",
-        )
-    named = ", ".join(row.id[:6] for row in left[:12])
-    raise UsageError(f"{len(left)} ceremonies have something left to do: {named}", hint="say which: resume ID")
+    return SendPlan(
+        label=report_of(state, wallet).label,
+        new_codes=frozenset(new_codes),
+        broadcast=state.start.broadcast if broadcast is None else broadcast,
+        timeout=timeout,
+        code_length=code_length,
+        linger=timeout or LINGER,
+    )
 
 
-def wallet_of(ident: str | None, registry: Registry) -> Wallet | None:
-    """The wallet with this id, when it is here. Raises StorageError when the registry cannot be read."""
-    return next((wallet for wallet in registry.all() if wallet.id == ident), None)
+def needs_decision(state: CosignerState) -> bool:
+    """Whether a cosigner's side is still to be decided on: it is neither signed nor on the way to say no."""
+    return state.signed is None and not isinstance(cosigner.pending(state), cosigner.SendDecline)
 
 
 def report_of(state: CoordinatorState, wallet: Wallet | None) -> Report:
@@ -67,8 +85,7 @@ def report_of(state: CoordinatorState, wallet: Wallet | None) -> Report:
         state: The ceremony.
         wallet: Its wallet.
     """
-    known = {network.value: network for network in Network}
-    context = ReviewContext(network=known.get(state.start.network), allowed_sighash=state.allowed)
+    context = ReviewContext(network=Network.named(state.start.network), allowed_sighash=state.allowed)
     return review(state.copy, wallet, context)
 
 

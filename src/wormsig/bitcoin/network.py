@@ -82,6 +82,11 @@ class Network(enum.Enum):
         return self is Network.MAINNET
 
     @classmethod
+    def named(cls, name: str) -> Network | None:
+        """The network that people call so, or None."""
+        return next((network for network in cls if network.value == name), None)
+
+    @classmethod
     def of_core_name(cls, name: str) -> Network | None:
         """The network that bitcoind calls so, or None."""
         return next((network for network in cls if network.core_name == name), None)

@@ -1,8 +1,8 @@
 """The coordinator's machine: one PSBT goes out to several cosigners, verified signatures come back.
 
 `decide` makes events of what comes in, `pending` says what is to be done. State and transitions stand in
-`coordinator_state`, the events in `coordinator_events`, what an answer is worth in `coordinator_answers`; the names that
-others need are given again here.
+`coordinator_state`, the events in `coordinator_events`, what an answer is worth in `coordinator_answers`; the names
+that others need are given again here.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ __all__ = [
     "pending",
     "replay",
     "shortfall",
+    "untold",
 ]
 
 MAX_ANSWERS = 32
@@ -226,6 +227,11 @@ def pending(state: CoordinatorState) -> tuple[Effect, ...]:
         return (SubmitTransaction(state.transaction),)
     results = [(c, outcome(state, c.name)) for c in cosigners if c.met]
     return tuple(TellOutcome(c.name, result) for c, result in results if result is not None and c.told != result)
+
+
+def untold(state: CoordinatorState) -> tuple[str, ...]:
+    """The cosigners who are still to be told how it ended; none while there is no outcome."""
+    return tuple(effect.cosigner for effect in pending(state) if isinstance(effect, TellOutcome))
 
 
 def can_cancel(state: CoordinatorState) -> bool:

@@ -63,11 +63,13 @@ __all__ = [
     "Sign",
     "Signed",
     "approve",
+    "can_cancel",
     "decode",
     "evolve",
     "is_complete",
     "is_over",
     "judged",
+    "left_behind",
     "outcome",
     "pending",
     "replay",
@@ -149,6 +151,33 @@ def is_over(state: CosignerState) -> bool:
 def is_complete(state: CosignerState) -> bool:
     """Whether the transaction is complete, so that the ceremony cannot be taken up again."""
     return state.phase is Phase.OVER and state.outcome is not None and state.outcome.result not in MAY_GO_ON
+
+
+def can_cancel(state: CosignerState) -> bool:
+    """Whether a person can still give this side up: not when an answer has gone out, nor when all is complete."""
+    return state.phase is not Phase.ANSWERED and not is_complete(state)
+
+
+def left_behind(state: CosignerState) -> str | None:
+    """What no cancellation can undo, in words.
+
+    Args:
+        state: The state.
+
+    Returns:
+        What remains, and what makes it worthless; None when nothing was signed here.
+    """
+    if state.signed is None:
+        return None
+    if is_complete(state):
+        return (
+            "the transaction is complete, and your signature in it cannot be taken back; while it is not mined, only"
+            " spending one of its coins with a higher fee can take its place"
+        )
+    return (
+        "your signature has left this machine and cannot be taken back; to make it worthless, spend one of its coins"
+        " elsewhere. They stay reserved here until then"
+    )
 
 
 # -- decide ------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -237,6 +238,62 @@ output_options: Decorator[Any] = _bundle(
     click.option("--force", is_flag=True, help="Replace an existing file."),
 )
 """-o FILE and --force, as `(path | None, force)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What the options say that every command has which runs a ceremony.
+
+    Attributes:
+        output: `-o` and `--force`.
+        wallet_options: Which wallet.
+        rpc: Which node.
+        review_options: What a person allows.
+        passphrase: Where a passphrase comes from.
+        relay: How to reach the relay.
+        console: The terminal, or a script.
+    """
+
+    output: tuple[Path | None, bool]
+    wallet_options: WalletOptions
+    rpc: RpcOptions
+    review_options: ReviewOptions
+    passphrase: PassphraseOptions
+    relay: RelayOptions
+    console: Console
+
+    def need_person_to_compare(self) -> None:
+        """Raise UsageError when the verifier is to be compared and nobody is there to do it."""
+        if self.relay.verify:
+            self.console.need_person("comparing the verifier", hint="--verify needs a terminal on both sides")
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the bundles that a ceremony needs, and hand them to the command as one `Common`."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  whatever the command takes and returns
+        common = Common(**{field.name: kwargs.pop(field.name) for field in fields(Common)})
+        return function(*args, **kwargs, common=common)
+
+    bundles = (
+        output_options,
+        wallet_options,
+        rpc_options,
+        review_options,
+        passphrase_options,
+        relay_options,
+        asking_console_options,
+    )
+    for bundle in reversed(bundles):
+        wrapper = bundle(wrapper)
+    return wrapper
+
+
+def sendable(reason: str) -> str:
+    """A reason as it can be sent: the command line may hold bytes that are no text."""
+    return reason.encode("utf-8", "replace").decode()
+
 
 psbt_argument: Decorator[Any] = click.argument("psbt", metavar="PSBT")
 """A path, `-` for standard input, or base64 that starts with cHNidP."""

@@ -15,6 +15,7 @@ from wormsig.app.receive_plan import ReceivePlan, Reviewed
 from wormsig.app.signing import OpenedSigner, open_signer, review_psbt
 from wormsig.bitcoin.network import Network
 from wormsig.cli.notices import tell_once
+from wormsig.cli.options import sendable
 from wormsig.cli.passphrase import passphrases
 from wormsig.errors import UsageError
 from wormsig.psbt import codec
@@ -22,19 +23,13 @@ from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from wormsig.app.cosigning import Cosigner
     from wormsig.app.session import Session
-    from wormsig.app.settings import (
-        PassphraseOptions,
-        RelayOptions,
-        ReviewOptions,
-        RpcOptions,
-        WalletOptions,
-    )
+    from wormsig.app.settings import RelayOptions
     from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
     from wormsig.cli.console import Console
+    from wormsig.cli.options import Common
     from wormsig.cli.watchers import ReceiveWatcher
     from wormsig.journal.store import Journal
     from wormsig.node.client import Node
@@ -91,14 +86,8 @@ class Receiving:
     def prepare(
         cls,
         how: How,
+        common: Common,
         *,
-        output: tuple[Path | None, bool],
-        wallet_options: WalletOptions,
-        rpc: RpcOptions,
-        review_options: ReviewOptions,
-        passphrase: PassphraseOptions,
-        relay: RelayOptions,
-        console: Console,
         ready: OpenedSigner | None = None,
         asks: bool = True,
     ) -> Self:
@@ -106,65 +95,40 @@ class Receiving:
 
         Args:
             how: What the options say about receiving.
-            output: `-o` and `--force`.
-            wallet_options: Which wallet.
-            rpc: Which node.
-            review_options: What a person allows.
-            passphrase: Where a passphrase comes from.
-            relay: How to reach the relay.
-            console: The terminal, or a script.
+            common: What the other options say.
             ready: A signer that is open already; instead of `how.signer`.
             asks: It is not signed yet, so that somebody has to be asked.
 
         Raises:
             WormsigError: Something is missing or wrong.
         """
-        check_output(output[0], force=output[1])
+        console, (path, force) = common.console, common.output
+        check_output(path, force=force)
         home = Home.from_environment()
-        wallet = load_wallet(wallet_options, home)
-        network = wallet.network if wallet else wallet_options.network
+        wallet = load_wallet(common.wallet_options, home)
+        network = wallet.network if wallet else common.wallet_options.network
         if asks and how.reject is None and not how.later and not console.yes:
             console.need_person("signing", hint="use -y in a script")
         if network is not None and asks:
             _check_bound(how, console, network)
-        node = open_node(rpc, network)
+        node = open_node(common.rpc, network)
         if node is not None:
             network = agree(node, network).network
-        signer = ready or (open_signer(how.signer, passphrases(passphrase), node) if how.signer else None)
+        signer = ready or (open_signer(how.signer, passphrases(common.passphrase), node) if how.signer else None)
         if signer is not None and wallet is not None:
             signer.for_wallet(wallet)  # a key of another wallet is found before anybody is contacted
-
-        def review(psbt: Psbt, wallet_id: str | None) -> Reviewed:
-            named = wallet or _wallet_with(wallet_id, home)
-            if named is not None:
-                _check_bound(how, console, named.network)
-            reviewed = review_psbt(
-                psbt,
-                named,
-                review_options,
-                node=node,
-                registry=Registry(home.wallets()),
-                history=History.of(home),
-                unattended=console.yes,
-                network=network,
-            )
-            return Reviewed(reviewed.psbt, reviewed.report, named)
-
-        def save(psbt: Psbt) -> None:
-            if output[0] is not None:
-                write_result(output[0], codec.serialize(psbt), force=output[1])
-
+        here = _Here(how, common, home, node, wallet, network)
         plan = ReceivePlan(
-            review=review,
+            review=here.review,
             signer=signer.for_wallet if signer else None,
-            reject=_printable(how.reject),
+            reject=None if how.reject is None else sendable(how.reject),
             expect_txid=how.expect_txid,
             policy=how.policy,
             network=network.value if network else None,
-            save=save,
+            save=here.save,
             later=how.later,
         )
-        return cls(plan, how, home, node, relay, console)
+        return cls(plan, how, home, node, common.relay, console)
 
     @classmethod
     def to_tell(cls, how: How, *, relay: RelayOptions, console: Console) -> Self:
@@ -233,35 +197,71 @@ class Receiving:
     def _tell(self, state: CosignerState) -> None:
         outcome, console = state.outcome, self.console
         if console.as_json:
-            console.emit(
-                {
-                    "event": "done",
-                    "ceremony": state.start.ceremony,
-                    "result": outcome.result if outcome else None,
-                    "txid": outcome.txid if outcome else None,
-                }
-            )
+            console.emit(done_object(state))
         elif outcome is None:
             console.say(f"Kept. `wormsig resume {state.start.ceremony[:6]}` goes on, with --signer to sign.")
         elif outcome.txid is not None:
             console.result(outcome.txid)
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What the plan asks this machine for when the PSBT is there.
+
+    Attributes:
+        how: What the options say about receiving.
+        common: What the other options say.
+        home: Our folder.
+        node: Our node.
+        wallet: The wallet that a person named; else the proposal's is looked for.
+        network: The network, as far as it is known beforehand.
+    """
+
+    how: How
+    common: Common
+    home: Home
+    node: Node | None
+    wallet: Wallet | None
+    network: Network | None
+
+    def review(self, psbt: Psbt, wallet_id: str | None) -> Reviewed:
+        """Review what arrived; `wallet_id` is what the proposal says. Blocks while the node answers."""
+        registry = Registry(self.home.wallets())
+        wallet = self.wallet or registry.with_id(wallet_id)
+        if wallet is not None:
+            _check_bound(self.how, self.common.console, wallet.network)
+        reviewed = review_psbt(
+            psbt,
+            wallet,
+            self.common.review_options,
+            node=self.node,
+            registry=registry,
+            history=History.of(self.home),
+            unattended=self.common.console.yes,
+            network=self.network,
+        )
+        return Reviewed(reviewed.psbt, reviewed.report, wallet)
+
+    def save(self, psbt: Psbt) -> None:
+        """Write what was signed where a person wants it, if anywhere."""
+        path, force = self.common.output
+        if path is not None:
+            write_result(path, codec.serialize(psbt), force=force)
+
+
+def done_object(state: CosignerState) -> dict[str, object]:
+    """How a cosigner's side ended, for `--json`."""
+    outcome = state.outcome
+    return {
+        "event": "done",
+        "ceremony": state.start.ceremony,
+        "result": outcome.result if outcome else None,
+        "txid": outcome.txid if outcome else None,
+    }
+
+
 def _decided_before(psbt: Psbt, wallet_id: str | None) -> Reviewed:
     raise AssertionError(f"{psbt.txid} of {wallet_id} was decided before")
-
-
-def _printable(reason: str | None) -> str | None:
-    """A reason as it can be sent: the command line may hold bytes that are no text."""
-    return None if reason is None else reason.encode("utf-8", "replace").decode()
-
-
-def _wallet_with(wallet_id: str | None, home: Home) -> Wallet | None:
-    """The wallet of our registry that the proposal names by the hash of its descriptor."""
-    for wallet in Registry(home.wallets()).all():
-        if wallet.id == wallet_id:
-            return wallet
-    return None
 
 
 def _check_bound(how: How, console: Console, network: Network) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from wormsig.app.files import write_result
 from wormsig.ceremony import coordinator
 from wormsig.cli.notices import tell_once
-from wormsig.errors import WormsigError
+from wormsig.errors import UsageError, WormsigError
 from wormsig.psbt import codec
 from wormsig.render.sanitize import sanitize
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wormsig.app.settings import RelayOptions
     from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
     from wormsig.cli.console import Console
+    from wormsig.cli.options import Common
     from wormsig.node.client import Node
 
 # Twisted and the wormhole library take half a second to load: they are imported where they are used, after the review
@@ -47,6 +48,35 @@ class Running:
     relay: RelayOptions
     output: tuple[Path | None, bool]
     console: Console
+
+    @classmethod
+    def of(cls, common: Common, home: Home, node: Node | None) -> Self:
+        """Where the ceremony of a command runs.
+
+        Args:
+            common: What the options say.
+            home: Our folder.
+            node: Our node.
+        """
+        return cls(home=home, node=node, relay=common.relay, output=common.output, console=common.console)
+
+    def check_broadcast(self, wanted: bool | None) -> None:
+        """Refuse `--broadcast` without a node.
+
+        Args:
+            wanted: What `--broadcast/--no-broadcast` says, if anything.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if wanted and self.node is None:
+            raise UsageError("--broadcast needs a node", hint="use --rpc-url and --rpc-cookie")
+
+    def need_person_to_broadcast(self, wanted: bool | None) -> None:
+        """Raise UsageError when it will be asked whether to broadcast, and nobody is there to answer."""
+        if self.node is not None and wanted is None and not self.console.yes:
+            hint = "use -y in a script, or say --broadcast or --no-broadcast"
+            self.console.need_person("broadcasting", hint=hint)
 
     def begin(self, opening: Opening, plan: SendPlan, *, qr: bool, always_broadcast: bool) -> None:
         """Begin a ceremony, run it to its end, and deliver its result, also when it fails.

@@ -92,6 +92,17 @@ class Registry:
         """
         return tuple(self.load(name) for name in self.names())
 
+    def with_id(self, ident: str | None) -> Wallet | None:
+        """The kept wallet with this id; None when there is none.
+
+        Args:
+            ident: As a ceremony names its wallet; None where it names none.
+
+        Raises:
+            StorageError: As `all`.
+        """
+        return next((wallet for wallet in self.all() if wallet.id == ident), None)
+
     def remove(self, name: str) -> None:
         """Forget a wallet; its coins and keys are untouched. A damaged one can be removed too.
 

@@ -14,14 +14,8 @@ from wormsig.cli.receiving import How, Receiving
 from wormsig.errors import UsageError
 
 if TYPE_CHECKING:
-    from wormsig.app.settings import (
-        PassphraseOptions,
-        RelayOptions,
-        ReviewOptions,
-        RpcOptions,
-        WalletOptions,
-    )
     from wormsig.cli.console import Console
+    from wormsig.cli.options import Common
 
 
 @click.command("receive")
@@ -37,23 +31,11 @@ if TYPE_CHECKING:
     help="Sign only what this file allows; with -y also despite the warnings that it names.",
 )
 @click.option("--timeout", metavar="DURATION", help="Give up after: 90s, 10m, 2h, 3d.")
-@options.output_options
-@options.wallet_options
-@options.rpc_options
-@options.review_options
-@options.passphrase_options
-@options.relay_options
-@options.asking_console_options
+@options.common_options
 def command(
     *,
     code: str | None,
-    output: tuple[Path | None, bool],
-    wallet_options: WalletOptions,
-    rpc: RpcOptions,
-    review_options: ReviewOptions,
-    passphrase: PassphraseOptions,
-    relay: RelayOptions,
-    console: Console,
+    common: Common,
     **how: Any,  # noqa: ANN401  collected into How at once
 ) -> None:
     """Receive a PSBT, review it, sign it, and send the signatures back.
@@ -63,23 +45,13 @@ def command(
     """
     how["timeout"] = duration(how["timeout"])
     how["policy"] = load_policy(how["policy"]) if how["policy"] else None
-    order = How(**how)
+    order, console = How(**how), common.console
     if code is None:
         console.need_person("the code", hint="wormsig receive CODE")
-    if relay.verify:
-        console.need_person("comparing the verifier", hint="--verify needs a terminal on both sides")
+    common.need_person_to_compare()
     if order.signer is None and order.reject is None and not order.later:
         raise UsageError("there is no signer", hint="use --signer key:FILE or core:WALLET, --later, or --reject REASON")
-    receiving = Receiving.prepare(
-        order,
-        output=output,
-        wallet_options=wallet_options,
-        rpc=rpc,
-        review_options=review_options,
-        passphrase=passphrase,
-        relay=relay,
-        console=console,
-    )
+    receiving = Receiving.prepare(order, common)
     receiving.with_code(_ask_code(console) if code is None else _meant(_checked(code), console))
 
 

@@ -25,17 +25,8 @@ from wormsig.errors import RefusedError, UsageError
 from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from wormsig.app.settings import (
-        PassphraseOptions,
-        RelayOptions,
-        ReviewOptions,
-        RpcOptions,
-        WalletOptions,
-    )
     from wormsig.cli.console import Console
-    from wormsig.node.client import Node
+    from wormsig.cli.options import Common
     from wormsig.psbt.model import Psbt
     from wormsig.wallet.model import Wallet
 
@@ -68,23 +59,11 @@ class _Whom:
 @click.option("--tell-reasons", is_flag=True, help="If it fails, tell everybody why others declined.")
 @click.option("--timeout", metavar="DURATION", help="Give up after: 90s, 10m, 2h, 3d.")
 @click.option("--qr/--no-qr", default=False, envvar="WORMHOLE_QR", help="Show each code as a QR code too.")
-@options.output_options
-@options.wallet_options
-@options.rpc_options
-@options.review_options
-@options.passphrase_options
-@options.relay_options
-@options.asking_console_options
+@options.common_options
 def command(
     *,
     psbt: str,
-    output: tuple[Path | None, bool],
-    wallet_options: WalletOptions,
-    rpc: RpcOptions,
-    review_options: ReviewOptions,
-    passphrase: PassphraseOptions,
-    relay: RelayOptions,
-    console: Console,
+    common: Common,
     **whom: Any,  # noqa: ANN401  collected into _Whom at once
 ) -> None:
     """Send a PSBT to the cosigners, one code each, and collect their signatures.
@@ -94,25 +73,27 @@ def command(
     """
     whom["timeout"] = duration(whom["timeout"])
     order = _Whom(**whom)
-    check_output(output[0], force=output[1])
+    console, (path, force) = common.console, common.output
+    check_output(path, force=force)
     home = Home.from_environment()
-    wallet = load_wallet(wallet_options, home)
-    network = wallet.network if wallet else wallet_options.network
-    node = open_node(rpc, network)
-    if order.broadcast and node is None:
-        raise UsageError("--broadcast needs a node", hint="use --rpc-url and --rpc-cookie")
-    _check_person(order, node, console)
-    if relay.verify:
-        console.need_person("comparing the verifier", hint="--verify needs a terminal on both sides")
+    wallet = load_wallet(common.wallet_options, home)
+    network = wallet.network if wallet else common.wallet_options.network
+    node = open_node(common.rpc, network)
+    running = Running.of(common, home, node)
+    running.check_broadcast(order.broadcast)
+    if order.signer and not console.yes:
+        console.need_person("signing our own share", hint="use -y in a script")
+    running.need_person_to_broadcast(order.broadcast)
+    common.need_person_to_compare()
     _check_codes(order.codes)
     if node is not None:
         agree(node, network)
     original = load_psbt(psbt)
-    signer = open_signer(order.signer, passphrases(passphrase), node) if order.signer else None
+    signer = open_signer(order.signer, passphrases(common.passphrase), node) if order.signer else None
     reviewed = review_psbt(
         original,
         wallet,
-        review_options,
+        common.review_options,
         node=node,
         registry=Registry(home.wallets()),
         history=History.of(home),
@@ -121,13 +102,9 @@ def command(
     )
     show_report(console, reviewed.report)
     signed = _own_share(reviewed, wallet, signer, console)
+    allowed = sighash_types(common.review_options.allow_sighash)
     opening = _opening(
-        order,
-        reviewed=reviewed,
-        wallet=wallet,
-        own=(signer, signed),
-        allowed=sighash_types(review_options.allow_sighash),
-        unattended=console.yes,
+        order, reviewed=reviewed, wallet=wallet, own=(signer, signed), allowed=allowed, unattended=console.yes
     )
     plan = SendPlan(
         label=reviewed.report.label,
@@ -135,21 +112,9 @@ def command(
         signer=signer.label if signer else "",
         broadcast=opening.broadcast,
         timeout=order.timeout,
-        code_length=relay.code_length,
+        code_length=common.relay.code_length,
     )
-    running = Running(home=home, node=node, relay=relay, output=output, console=console)
     running.begin(opening, plan, qr=order.qr, always_broadcast=bool(order.broadcast))
-
-
-def _check_person(order: _Whom, node: Node | None, console: Console) -> None:
-    """Refuse before anything is sent when a question will come that nobody can answer."""
-    if console.yes:
-        return
-    hint = "use -y in a script"
-    if order.signer:
-        console.need_person("signing our own share", hint=hint)
-    if node is not None and order.broadcast is None:
-        console.need_person("broadcasting", hint=f"{hint}, or say --broadcast or --no-broadcast")
 
 
 def _check_codes(codes: tuple[str, ...]) -> None:

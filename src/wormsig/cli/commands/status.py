@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from wormsig.app.ceremonies import summaries
+from wormsig.app.choosing import open_journal, pick
 from wormsig.app.home import Home
-from wormsig.app.receipts import pick
 from wormsig.cli import options
-from wormsig.errors import UsageError
-from wormsig.journal.store import Journal
 from wormsig.render.ceremonies import short_id, summary_lines, summary_object
 from wormsig.render.lines import plain
 from wormsig.wallet.registry import Registry
@@ -32,13 +30,10 @@ def command(*, ident: str | None, everything: bool, console: Console) -> None:
     Only those with something left to do, unless --all; with ID that one. With --json one object each.
     """
     home = Home.from_environment()
-    path = home.journal()
-    if not path.exists():
-        if ident is not None:
-            raise UsageError("there is no ceremony on this machine")
+    if ident is None and not home.journal().exists():
         _none(console, 0)
         return
-    with Journal(path) as journal:
+    with open_journal(home) as journal:
         rows = journal.ceremonies()
         only = None if ident is None else pick(rows, ident).id
         found = summaries(journal, Registry(home.wallets()), everything=everything or ident is not None, only=only)
