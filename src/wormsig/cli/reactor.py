@@ -9,13 +9,16 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wormsig.cli.failure import TerminatedError, write_log
 from wormsig.cli.hangup import ending_signals, hang_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
@@ -41,40 +44,15 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         TerminatedError: SIGTERM, or SIGHUP because the terminal was closed, likewise.
         Exception: What the coroutine raises.
     """
-    from twisted.internet import defer  # noqa: PLC0415  loading Twisted takes a quarter of a second
-    from twisted.python.failure import Failure  # noqa: PLC0415  same
-
-    from wormsig.app.threads import the_reactor  # noqa: PLC0415  same
+    from wormsig.app.threads import the_reactor  # noqa: PLC0415  loading Twisted takes a quarter of a second
     from wormsig.transport.process import quiet_logs, steady_clock  # noqa: PLC0415  same
 
     reactor = the_reactor()
     steady_clock(reactor)
     quiet_logs(write_log)
-    signals: list[int] = []
-    result: list[Any] = []
-    running: list[defer.Deferred[T]] = []
-
-    def on_signal(signum: int, _frame: object) -> None:
-        hang_up(signum)
-        if signals:
-            _exit_at_once(signum)
-        signals.append(signum)
-        reactor.callFromThread(cancel)
-
-    def cancel() -> None:
-        for each in running:
-            each.cancel()
-
-    def stop(value: Any) -> None:  # noqa: ANN401  the result, or a Failure
-        result.append(value)
-        reactor.stop()
-
-    def start() -> None:
-        running.append(defer.ensureDeferred(main(reactor)))
-        running[0].addBoth(stop)
-
-    before = {signum: signal.signal(signum, on_signal) for signum in (signal.SIGINT, *ending_signals())}
-    reactor.callWhenRunning(start)
+    run = _Run(reactor, main)
+    before = {signum: signal.signal(signum, run.on_signal) for signum in (signal.SIGINT, *ending_signals())}
+    reactor.callWhenRunning(run.start)
     gc.freeze()  # what was loaded stays
     gc.set_threshold(_COLLECT)
     try:
@@ -82,10 +60,54 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-    value = result[0]
-    if isinstance(value, Failure):
-        if signals:
-            raise KeyboardInterrupt if signals[0] == signal.SIGINT else TerminatedError(signals[0])
-        value.raiseException()
-    outcome: T = value  # a signal that came too late to change anything changes nothing
-    return outcome
+    return run.result()
+
+
+class _Run(Generic[T]):
+    """One coroutine on the reactor, and the signals that came meanwhile.
+
+    Args:
+        reactor: Twisted's; it stops when the coroutine ends.
+        main: Gets the reactor, gives the coroutine.
+    """
+
+    def __init__(self, reactor: Any, main: Callable[[Any], Coroutine[Any, Any, T]]) -> None:  # noqa: ANN401  no one type
+        self._reactor = reactor
+        self._main = main
+        self._signals: list[int] = []
+        self._running: Deferred[T] | None = None
+        self._ended: list[T | Failure] = []
+
+    def start(self) -> None:
+        """Begin; called by the reactor."""
+        from twisted.internet.defer import ensureDeferred  # noqa: PLC0415  see above
+
+        self._running = ensureDeferred(self._main(self._reactor))
+        self._running.addBoth(self._stop)
+
+    def _stop(self, result: T | Failure) -> None:
+        self._ended.append(result)
+        self._reactor.stop()
+
+    def on_signal(self, signum: int, _frame: object) -> None:
+        """Cancel the coroutine; a second signal ends the process."""
+        hang_up(signum)
+        if self._signals:
+            _exit_at_once(signum)
+        self._signals.append(signum)
+        self._reactor.callFromThread(self._cancel)
+
+    def _cancel(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+
+    def result(self) -> T:
+        """What came of it. A signal that came too late to change anything changes nothing."""
+        from twisted.python.failure import Failure  # noqa: PLC0415  see above
+
+        result = self._ended[0]
+        if isinstance(result, Failure):
+            if self._signals:
+                raise KeyboardInterrupt if self._signals[0] == signal.SIGINT else TerminatedError(self._signals[0])
+            result.raiseException()
+        return result
