@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from twisted.internet import defer
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
-from twisted.internet.task import deferLater
 
 from wormsig.app.comparing import compare_verifier
 from wormsig.app.notices import Notices
+from wormsig.app.pace import Pace
 from wormsig.app.threads import first_of, in_thread
 from wormsig.ceremony import cosigner as machine
 from wormsig.ceremony import messages, status, wire
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from wormsig.node.client import Node
     from wormsig.transport.channel import Channel, Received
     from wormsig.transport.connector import Connector
-
-
-MEETINGS_AT_ONCE = 20
-PAUSE = 60.0
-"""Meetings before each further one has to wait, in seconds: each leaves an event in the journal (THREATS R10)."""
 
 
 class Link:
@@ -67,7 +62,7 @@ class Link:
         self._told = ""
         self._over = False
         self._why_gone = ""
-        self._met_often = 0
+        self._pace = Pace(connector)
         self.last_words: str | None = None
         self.goodbye = ""
         self.heard: machine.OutcomeReceived | None = None
@@ -159,9 +154,7 @@ class Link:
         return await self._meeting()
 
     async def _meeting(self) -> Channel:
-        if self._met_often >= MEETINGS_AT_ONCE:
-            await deferLater(self._connector.reactor, PAUSE)
-        self._met_often += 1
+        await self._pace.next()
         return await self._rendezvous.meet()
 
     async def _talk(self, channel: Channel, *, fresh: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from wormsig.app.pace import Pace
 from wormsig.app.threads import first_of
 from wormsig.ceremony import coordinator as machine
 from wormsig.ceremony import status
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 CODES_BEFORE_ASKING = 3
 """Burned codes of one cosigner before a person has to agree to another one (THREATS T1)."""
-
-MEETINGS_AT_ONCE = 20
-PAUSE = 60.0
-"""Meetings of one cosigner before each further one has to wait, in seconds: each leaves events in the journal (R10)."""
 
 SAME_NUMBER = 5
 """Attempts at a code whose number this cosigner has not heard yet: an old code with the same number would burn it."""
@@ -63,7 +60,7 @@ class Reach:
         self._fixed = table.plan.codes.get(name)
         self._numbers: set[str] = set()
         self._shown = False
-        self._met = 0
+        self._pace = Pace(connector)
         self.was_lost = False
 
     @property
@@ -111,9 +108,7 @@ class Reach:
         await self._rendezvous.left()
 
     async def _meeting(self) -> Channel:
-        if self._met >= MEETINGS_AT_ONCE:
-            await deferLater(self._connector.reactor, PAUSE)
-        self._met += 1
+        await self._pace.next()
         try:
             return await self._rendezvous.meet()
         except PeerError as error:  # who knows the secret and speaks another protocol
