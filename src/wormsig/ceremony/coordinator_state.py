@@ -51,8 +51,11 @@ if TYPE_CHECKING:
 MAX_FAULTS = 16
 """What was wrong with one cosigner's answers: so much is remembered."""
 
-LINKS_KEPT = 16
-"""Secrets by which a cosigner may come back, newest first: any of them may be the one that they have."""
+LINKS_TRUSTED = 16
+"""Digests of secrets by which a cosigner may come back, newest first: any of them may be the one that they have.
+
+More than the secrets that `journal.secrets` keeps of a pair: each connection adds a digest here for good, also one that
+came to nothing, while there the secret that both sides have stays, however old it is."""
 
 
 class Phase(enum.StrEnum):
@@ -315,7 +318,9 @@ def _noted(cosigner: Cosigner, event: CoordinatorEvent) -> Cosigner:  # noqa: PL
     answers = cosigner.answers + 1
     match event:
         case Connected(link=link):
-            return replace(cosigner, met=True, links=(link, *cosigner.links)[:LINKS_KEPT] if link else cosigner.links)
+            return replace(
+                cosigner, met=True, links=(link, *cosigner.links)[:LINKS_TRUSTED] if link else cosigner.links
+            )
         case CodeBurned(why=why):
             note = cosigner.note if cosigner.settled else why
             return replace(cosigner, burned=cosigner.burned + 1, note=note)
