@@ -91,6 +91,11 @@ class _Pair:
     letters: list[LetterPart] = field(default_factory=list)
     connections: list[ConnectionPart] = field(default_factory=list)
 
+    def connect(self, at: int, verifier: str) -> None:
+        """A connection, when its verifier is known."""
+        if verifier:
+            self.connections.append(ConnectionPart(iso(at), verifier[:MAX_TEXT]))
+
     def add(self, ceremony: str, kind: Kind, digest: str, at: int, said: Iterable[dict[str, object]]) -> None:
         """A letter, with the first of `said` that gives its digest; an idempotent one that came again is left out."""
         if any((one.kind, one.digest) == (kind, digest) for one in self.letters) or len(self.letters) == MAX_LETTERS:
@@ -135,9 +140,8 @@ def of_coordinator(records: Sequence[tuple[int, CoordinatorEvent]], about: About
     final: FinalPart | None = None
     for at, event in records:
         before, state = state, coordinator.evolve(state, event)
-        if isinstance(event, coordinator.Connected) and event.verifier:
-            verifier = event.verifier[:MAX_TEXT]
-            pairs.setdefault(event.cosigner, _Pair()).connections.append(ConnectionPart(iso(at), verifier))
+        if isinstance(event, coordinator.Connected):
+            pairs.setdefault(event.cosigner, _Pair()).connect(at, event.verifier)
         if isinstance(event, coordinator.Contributed):
             for one in event.signatures:
                 brought.setdefault((one.input, one.pubkey), (at, event.cosigner))
@@ -156,8 +160,7 @@ def of_coordinator(records: Sequence[tuple[int, CoordinatorEvent]], about: About
         signatures.append(_signature(at, view, origin, via))
     offers = {name: hashlib.sha256(state.offer_to(name)).hexdigest() for name in state.cosigners}
     return msgspec.structs.replace(
-        _base(began, start, state.copy, report, about),
-        phase=str(state.phase),
+        _base(records, state, state.copy, report, about),
         review=None if start.by is None else ReviewPart(iso(began), (), start.warnings[:MAX_LIST]),
         approval=None if start.by is None else ApprovalPart(iso(began), start.by),
         signatures=tuple(signatures),
@@ -165,7 +168,6 @@ def of_coordinator(records: Sequence[tuple[int, CoordinatorEvent]], about: About
             pairs.get(name, _Pair()).part("coordinator", name, start.ceremony, offers[name]) for name in state.cosigners
         ),
         final=final,
-        history=tuple(happening(iso(at), event) for at, event in records[:MAX_LIST]),
     )
 
 
@@ -228,8 +230,8 @@ def of_cosigner(records: Sequence[tuple[int, CosignerEvent]], about: About) -> R
     final: FinalPart | None = None
     for at, event in records:
         before, state = state, cosigner.evolve(state, event)
-        if isinstance(event, cosigner.Linked) and event.verifier:
-            pair.connections.append(ConnectionPart(iso(at), event.verifier[:MAX_TEXT]))
+        if isinstance(event, cosigner.Linked):
+            pair.connect(at, event.verifier)
         if isinstance(event, cosigner.Signed):
             signed_at = at
         if isinstance(event, cosigner.OutcomeReceived) and event.txid is not None and event.transaction is not None:
@@ -243,8 +245,7 @@ def of_cosigner(records: Sequence[tuple[int, CosignerEvent]], about: About) -> R
     psbt = received if state.signed is None else codec.parse(state.signed)
     report = _report(psbt, about.wallet, start.network)
     return msgspec.structs.replace(
-        _with_verdicts(_base(began, start, received, report, about), records),
-        phase=str(state.phase),
+        _with_verdicts(_base(records, state, received, report, about), records),
         signatures=tuple(
             _signature(began, view, "proposal", None)
             if _was_there(received, psbt, place)
@@ -253,7 +254,6 @@ def of_cosigner(records: Sequence[tuple[int, CosignerEvent]], about: About) -> R
         ),
         pairs=(pair.part("cosigner", "coordinator", start.ceremony, start.psbt_sha256),),
         final=final,
-        history=tuple(happening(iso(at), event) for at, event in records[:MAX_LIST]),
     )
 
 
@@ -313,9 +313,14 @@ def _was_there(received: Psbt, psbt: Psbt, place: Place) -> bool:
 
 
 def _base(
-    began: int, start: coordinator.Proposed | cosigner.Received, psbt: Psbt, report: Report, about: About
+    records: Sequence[tuple[int, CoordinatorEvent | CosignerEvent]],
+    state: CoordinatorState | CosignerState,
+    psbt: Psbt,
+    report: Report,
+    about: About,
 ) -> Receipt:
-    """A receipt with all that both sides have alike; the rest is replaced."""
+    """A receipt with all that both sides have alike; the rest is replaced. `psbt` is what went out, or came."""
+    start = state.start
     network = Network.named(start.network)
     return Receipt(
         wormsig_receipt=FORMAT,
@@ -324,9 +329,9 @@ def _base(
         role="coordinator" if isinstance(start, coordinator.Proposed) else "cosigner",
         ceremony=start.ceremony,
         network=network.value if network else None,
-        began_at=iso(began),
+        began_at=iso(records[0][0]),
         ended_at=None if about.ended is None else iso(about.ended),
-        phase="",
+        phase=str(state.phase),
         threshold=start.threshold,
         wallet=_wallet(about.wallet, start.wallet, start.wallet_name, report),
         psbt_sha256=hashlib.sha256(start.psbt).hexdigest(),
@@ -343,7 +348,7 @@ def _base(
         signatures=(),
         pairs=(),
         final=None,
-        history=(),
+        history=tuple(happening(iso(at), event) for at, event in records[:MAX_LIST]),
     )
 
 
