@@ -11,6 +11,7 @@ import pytest_twisted
 from spake2 import SPAKE2_Symmetric
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.threads import deferToThread
 
 from support.wormholes import Cable, Stranger, both, handed_over, proposal, sleep, stranger, until
 from wormsig.errors import StorageError
@@ -369,19 +370,82 @@ async def test_who_waits_without_a_channel_says_nothing_to_strangers(relay, tmp_
     spoiler.sendClose()
 
 
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is alone goes to spare places soon."""
+    monkeypatch.setattr(agenda, "APART", 1.5)
+
+
+@pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest_twisted.ensureDeferred
+async def test_two_lives_that_said_nothing_where_the_other_waits(relay, tmp_path: Path, brief: None, role: str) -> None:
+    alice, bob = two(relay.port, tmp_path)
+    killed, other = (alice, bob) if role == "coordinator" else (bob, alice)
+    other.meet()
+    await other.waits()
+    for number in (0, 1):  # nobody can see them there, and nobody else is let in
+        silent = await at_place(relay.url, meeting_place(SECRET, number), f"dead{number}")
+        silent.dropConnection(abort=True)
+        killed.secrets.mark(SECRET, number)
+    started = reactor.seconds()
+    channels = await met(alice, bob)
+    assert reactor.seconds() - started < 8
+    assert agenda.SPARE in killed.marks()
+    assert agenda.SPARE in other.marks()
+    await gone(*channels)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_comes_anew_finds_out_who_died_in_silence(
+    relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agenda, "RENEW", 0.5)
+    monkeypatch.setattr("wormsig.transport.rendezvous.LOOK", 0.2)
+    alice = Side(relay.port, "coordinator", tmp_path / "a")
+    alice.meet()
+    await alice.waits()
+    silent = await at_place(relay.url, meeting_place(SECRET, 0), "dead")
+    silent.dropConnection(abort=True)
+    await until(lambda: {0, 1, 2} <= set(alice.marks()), 10)
+    await sleep(2)
+    assert 0 in alice.marks(), "the relay does not let it in again, so that it stays away"
+    bob = Side(relay.port, "cosigner", tmp_path / "b")
+    bob.secrets.mark(SECRET, 0)
+    bob.secrets.mark(SECRET, 1)
+    await gone(*(await met(alice, bob, 5)))
+    assert 2 in set(alice.marks()) & set(bob.marks())
+
+
 PROCESS = """
+import os
+import signal
 import sys
 from pathlib import Path
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
+from wormhole._rendezvous import RendezvousConnector
 from wormsig.journal.secrets import ResumeSecrets
+from wormsig.transport import agenda
 from wormsig.transport.connector import Connector
 from wormsig.transport.limits import Limits
 from wormsig.transport.rendezvous import Rendezvous
 
-url, role, folder, digest = sys.argv[1:]
+url, role, folder, digest, *dies = sys.argv[1:]
 kept = ResumeSecrets(Path(folder), "ceremony", role)
 kept.trust([digest])
+agenda.APART = 1.5
+
+def then_dies(owner, name):
+    whole = getattr(owner, name)
+    def deadly(*args):
+        whole(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(owner, name, deadly)
+
+if "marked" in dies:
+    then_dies(ResumeSecrets, "mark")
+if "let in" in dies:  # the relay has said so, and has heard nothing yet
+    then_dies(RendezvousConnector, "_response_handle_claimed")
 
 async def main():
     channel = await Rendezvous(Connector(reactor, url, role=role, limits=Limits(meeting=1, stagger=0.3)), kept).meet()
@@ -392,8 +456,8 @@ reactor.run()
 """
 
 
-def process(url: str, side: Side) -> subprocess.Popen[str]:
-    arguments = [url, side.role, str(side.secrets._folder), next(iter(side.secrets._trusted))]
+def process(url: str, side: Side, *dies: str) -> subprocess.Popen[str]:
+    arguments = [url, side.role, str(side.secrets._folder), next(iter(side.secrets._trusted)), *dies]
     return subprocess.Popen([sys.executable, "-c", PROCESS, *arguments], stdout=subprocess.PIPE, text=True)
 
 
@@ -414,6 +478,31 @@ async def test_a_process_that_is_really_killed_is_met_again(relay, tmp_path: Pat
         said: Deferred[str] = Deferred()
         reactor.callInThread(lambda: reactor.callFromThread(said.callback, again.stdout.readline()))
         assert (await said).split() == ["met", channel.verifier.hex()]
+        await channel.close()
+    finally:
+        again.kill()
+        again.wait()
+
+
+@pytest.mark.parametrize("points", [("marked", "marked"), ("let in", "let in"), ("marked", "let in")])
+@pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest_twisted.ensureDeferred
+async def test_two_kills_one_after_the_other_while_a_place_is_being_opened(
+    relay, tmp_path: Path, brief: None, role: str, points: tuple[str, ...]
+) -> None:
+    other = Side(relay.port, OTHER[role], tmp_path / "other")
+    kept = Side(relay.port, role, tmp_path / "killed")  # for its file
+    other.meet()
+    await other.waits()
+    for count, point in enumerate(points, 1):
+        victim = process(relay.url, kept, point)
+        assert await deferToThread(victim.wait) == -signal.SIGKILL
+        assert len(kept.marks()) == count, "one place each, so that both of the other side's are taken"
+    again = process(relay.url, kept)
+    try:
+        channel = await other.waiting.addTimeout(20, reactor)
+        assert (await deferToThread(again.stdout.readline)).split() == ["met", channel.verifier.hex()]
+        assert agenda.SPARE in kept.marks()
         await channel.close()
     finally:
         again.kill()

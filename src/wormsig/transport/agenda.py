@@ -13,7 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
 PLACES = 2
-"""Numbers of one secret that a side waits at."""
+"""Numbers of one secret that a side waits at from the beginning."""
+
+SPARES = 2
+SPARE = 1_000_000
+"""Places where a side waits too that has not met the other one yet, and the distance of their numbers: the first spare
+place is the lowest unmarked number from `SPARE` on, the second from twice that on."""
+
+APART = 20.0
+"""Seconds after which a side goes to the first spare place; to the second, after twice that. Who dies earlier never
+touches one, so that deaths in quick succession, however many and wherever in the middle of something, spoil none. It is
+a little more than it takes to find out that who was at the first two places is dead."""
+
+RENEW = 30.0
+LONGEST_RENEW = 300.0
+"""Seconds after which a place where nobody came is left and gone to again, first and, doubled each time, at last. Who
+died there after the relay let them in and before they said a word cannot be seen, and keeps the other side out; the
+relay says so only to who comes anew."""
 
 MARK_LASTS = 1200.0
 """Seconds. A relay forgets a mailbox within 16 min when nobody is connected."""
@@ -59,18 +75,22 @@ class Meetings(Protocol):
         """
 
 
-def lowest_free(marks: Mapping[int, float], here: Collection[int], now: float) -> tuple[int, ...]:
+def lowest_free(
+    marks: Mapping[int, float], here: Collection[int], now: float, *, first: int = 0, count: int = PLACES
+) -> tuple[int, ...]:
     """The lowest numbers that no earlier life of this side may have left messages at.
 
     Args:
         marks: The marked numbers with their times; a mark that is too old, or from the future, counts as none.
         here: Numbers where this process is; their marks are its own.
         now: Unix time.
+        first: The lowest number there is.
+        count: How many.
     """
     taken = {number for number, at in marks.items() if abs(now - at) < MARK_LASTS} - set(here)
     found: list[int] = []
-    number = 0
-    while len(found) < PLACES:
+    number = first
+    while len(found) < count:
         if number not in taken:
             found.append(number)
         number += 1
@@ -105,14 +125,16 @@ class Agenda:
         self._meetings = meetings
         self._now = now
         self._later: dict[tuple[bytes, int], _Later] = {}
-        self._rows: dict[bytes, _Row] = {}
+        self._rows: dict[tuple[bytes, int], _Row] = {}
+        self._renewals: dict[tuple[bytes, int], float] = {}
 
-    def wanted(self, secret: bytes, here: Collection[int]) -> tuple[int, ...]:
+    def wanted(self, secret: bytes, here: Collection[int], apart: float) -> tuple[int, ...]:
         """The numbers to be at.
 
         Args:
             secret: Which secret's numbers.
             here: Where this process is.
+            apart: Seconds for which this process has looked for the other side.
 
         Raises:
             StorageError: A mark could not be taken away.
@@ -123,19 +145,40 @@ class Agenda:
             later = self._later.setdefault((secret, number), _Later(REVISIT, now + REVISIT))
             if later.at <= now:
                 self._meetings.unmark(secret, number)
-        return lowest_free(self._meetings.marked(secret), here, now)
+        marks = self._meetings.marked(secret)
+        spares = min(int(apart / APART), SPARES)
+        found = lowest_free(marks, here, now)
+        for each in range(1, spares + 1):
+            found += lowest_free(marks, here, now, first=each * SPARE, count=1)
+        return found
 
-    def wait(self, secret: bytes) -> float:
-        """Seconds until a new number may be opened, after several were spoilt; 0 most of the time."""
-        row, now = self._rows.get(secret), self._now()
+    def wait(self, secret: bytes, number: int) -> float:
+        """Seconds until a new number may be opened, after several of its kind were spoilt; 0 most of the time.
+
+        Args:
+            secret: Its secret.
+            number: The number; a spare one does not wait because others were spoilt.
+        """
+        key, now = (secret, number // SPARE), self._now()
+        row = self._rows.get(key)
         if row is None or abs(now - row.last) > FORGOTTEN:
-            self._rows.pop(secret, None)
+            self._rows.pop(key, None)
             return 0.0
         rounds = row.count // PLACES - FREE_ROUNDS
         if rounds < 0:
             return 0.0
         longest = min(FIRST_WAIT * 2.0 ** min(rounds, 10), LONGEST_WAIT)
         return min(max(row.last + longest - now, 0.0), longest)
+
+    def patience(self, secret: bytes, apart: float) -> float:
+        """Seconds until more numbers of a secret may be wanted, or opened.
+
+        Args:
+            secret: Which secret's numbers.
+            apart: Seconds for which this process has looked for the other side.
+        """
+        waits = [self.wait(secret, kind * SPARE) for kind in range(SPARES + 1)]
+        return min([APART - apart % APART, *(wait for wait in waits if wait > 0)])
 
     def enter(self, secret: bytes, number: int) -> None:
         """Mark a number: we are about to go there.
@@ -154,6 +197,20 @@ class Agenda:
         at = self._meetings.marked(secret).get(number)
         if at is None or abs(self._now() - at) > REFRESH:
             self._meetings.mark(secret, number)
+
+    def renew(self, secret: bytes, number: int, alone: float) -> bool:
+        """Whether to leave a number now and go there again.
+
+        Args:
+            secret: Its secret.
+            number: The number.
+            alone: Seconds for which this process has waited there.
+        """
+        pause = self._renewals.setdefault((secret, number), RENEW)
+        if alone < pause:
+            return False
+        self._renewals[(secret, number)] = min(2 * pause, LONGEST_RENEW)
+        return True
 
     def leave(self, secret: bytes, number: int, *, contact: bool, clean: bool) -> None:
         """Note how a number was left.
@@ -177,5 +234,5 @@ class Agenda:
         pause = min(2 * before.pause, LONGEST_REVISIT) if before is not None and again else REVISIT
         self._later[key] = _Later(pause, now + pause)
         if contact and not again:
-            row = self._rows.setdefault(secret, _Row(0, now))
+            row = self._rows.setdefault((secret, number // SPARE), _Row(0, now))
             row.count, row.last = row.count + 1, now

@@ -1,8 +1,8 @@
 """Two sides that were paired before find each other again, without a code and without a person (docs/wire-format.md).
 
 From a secret of their last channel both compute places: an appid, and numbered codes under it. Each side waits at two
-places at a time, and goes on to others when somebody else was there or an earlier life of its own may have left
-something. Which ones is decided by `agenda`; where the secrets are kept, by the journal; when to look, by `app`.
+places at a time, later at more, and goes on to others when somebody else was there or an earlier life of its own may
+have left something. Which ones is decided by `agenda`; where the secrets are kept, by the journal; when, by `app`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ COORDINATORS_SECOND = 0.5
 """Seconds between a coordinator's two places."""
 
 LOOK = 5.0
-"""Seconds between two looks at what has changed by itself: marks that ran out."""
+SHORTEST_LOOK = 0.05
+"""Seconds between two looks at what has changed by itself: marks that ran out, time that has passed."""
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -151,17 +152,19 @@ class _Visit:
         number: Its number.
         pending: What waits there, once it is on its way.
         entered: The number is marked.
+        since: When the relay answered.
         leaving: It is being left, and must not be disturbed.
         running: The coroutine.
     """
 
-    __slots__ = ("entered", "leaving", "number", "pending", "running", "secret")
+    __slots__ = ("entered", "leaving", "number", "pending", "running", "secret", "since")
 
     def __init__(self, secret: bytes, number: int) -> None:
         self.secret = secret
         self.number = number
         self.pending: Waiting | None = None
         self.entered = False
+        self.since = 0.0
         self.leaving = False
         self.running: Deferred[None] | None = None
 
@@ -202,6 +205,7 @@ class _Meeting:
         self._down = False  # and told so
         self._failures = 0
         self._relay_again = 0.0
+        self._began: float | None = None  # when the relay first answered
 
     async def run(self) -> Channel:
         """Wait. `stop` has to follow."""
@@ -241,18 +245,30 @@ class _Meeting:
             raise StorageError("there is nothing by which the other side could be found again", hint="use a new code")
         for secret in secrets:
             visits = {visit.number: visit for visit in self._visits if visit.secret == secret}
-            wanted = self._agenda.wanted(secret, visits)
-            if self._agenda.wait(secret) <= 0:
-                pause = 0.0 if visits else self._stagger()
-                missing = [number for number in wanted if number not in visits]
-                for index, number in enumerate(missing):
+            wanted = self._agenda.wanted(secret, visits, self._apart())
+            pause = 0.0 if visits else self._stagger()
+            for index, number in enumerate(number for number in wanted if number not in visits):
+                if self._agenda.wait(secret, number) <= 0:
                     self._visit(secret, number, index * pause)
             for number, visit in visits.items():
                 if visit.entered:
                     self._agenda.stay(secret, number)
             if all(number in visits and visits[number].settled for number in wanted):
                 self._dismiss([visit for number, visit in visits.items() if number not in wanted])
+                self._renew([visits[number] for number in wanted])
         self._dismiss([visit for visit in self._visits if visit.secret not in secrets])
+
+    def _renew(self, visits: list[_Visit]) -> None:
+        """Leave one of several places, to go there again: while the others are waited at."""
+        now = self._reactor.seconds()
+        for visit in visits:
+            if self._agenda.renew(visit.secret, visit.number, now - visit.since):
+                visit.end()
+                return
+
+    def _apart(self) -> float:
+        """Seconds for which the other side was looked for."""
+        return 0.0 if self._began is None else float(self._reactor.seconds()) - self._began
 
     def _stagger(self) -> float:
         return self._connector.limits.stagger if self._connector.role == "cosigner" else COORDINATORS_SECOND
@@ -263,9 +279,9 @@ class _Meeting:
                 visit.end()
 
     def _patience(self) -> float:
-        waits: list[float] = [self._relay_again - self._reactor.seconds()]
-        waits += [self._agenda.wait(secret) for secret in self._meetings.secrets()]
-        return min([LOOK, *(wait for wait in waits if wait > 0)])
+        relay: float = self._relay_again - self._reactor.seconds()
+        waits = [self._agenda.patience(secret, self._apart()) for secret in self._meetings.secrets()]
+        return max(min([LOOK, *waits, *([relay] if relay > 0 else [])]), SHORTEST_LOOK)
 
     async def _sleep(self, seconds: float) -> None:
         """Until `_wake`, or some seconds."""
@@ -323,7 +339,8 @@ class _Meeting:
     def _enter(self, visit: _Visit) -> None:
         """The relay answers."""
         self._agenda.enter(visit.secret, visit.number)
-        visit.entered = True
+        visit.entered, visit.since = True, self._reactor.seconds()
+        self._began = visit.since if self._began is None else self._began
         self._failures = 0
         self._hear(Notice.RELAY_UP)
 
