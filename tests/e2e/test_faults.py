@@ -195,6 +195,18 @@ def test_a_code_of_a_relay_that_forgot_is_replaced_and_one_that_it_kept_is_good(
     all_sprung(stage, {str(db): functools.partial(before_pairing, db=db) for db in (True, False)})
 
 
+def test_a_code_that_the_relay_forgot_before_anything_was_in_its_mailbox_is_replaced(
+    stage: Stage, tmp_path: Path
+) -> None:
+    with Relay(tmp_path / "relay", db=False) as relay, Play(stage, relay, stage.psbt()) as play:
+        trap = play.alice.trap("down", "pake", "before", relay.restart)
+        play.begin()
+        play.play()
+        play.ends_well()
+        assert trap.sprung.is_set()
+        assert len(play.codes()) == 2
+
+
 def test_a_relay_that_dies_for_good_ends_both_sides_within_their_limits(stage: Stage, tmp_path: Path) -> None:
     with Relay(tmp_path / "relay", db=False) as relay, Play(stage, relay, stage.psbt(), HASTY, 1) as play:
         play.bob.trap("up", "3", "before", relay.kill)

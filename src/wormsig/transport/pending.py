@@ -302,6 +302,11 @@ class Pending:
             self._replayed = False
             self._after(self._limits.replay, self._forgotten)
             self.on_notice(Notice.RELAY_UP)
+        elif self.code and self._terms.told and self._connector.role == "coordinator":
+            # Lost before the mailbox was seen once: whether this relay still knows the code cannot be told any more.
+            # The library goes to the mailbox again, and to one that no code leads to just as well.
+            self._connector.relays.forgot(self.relay_url, self._born)
+            self._fail(StaleCodeError("the connection was lost while the code was being made", hint=NEW_CODE))
 
     def relay_down(self) -> None:
         """The library reconnects by itself."""
