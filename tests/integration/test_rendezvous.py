@@ -377,8 +377,9 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest.mark.usefixtures("brief")
 @pytest_twisted.ensureDeferred
-async def test_two_lives_that_said_nothing_where_the_other_waits(relay, tmp_path: Path, brief: None, role: str) -> None:
+async def test_two_lives_that_said_nothing_where_the_other_waits(relay, tmp_path: Path, role: str) -> None:
     alice, bob = two(relay.port, tmp_path)
     killed, other = (alice, bob) if role == "coordinator" else (bob, alice)
     other.meet()
@@ -486,9 +487,10 @@ async def test_a_process_that_is_really_killed_is_met_again(relay, tmp_path: Pat
 
 @pytest.mark.parametrize("points", [("marked", "marked"), ("let in", "let in"), ("marked", "let in")])
 @pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest.mark.usefixtures("brief")
 @pytest_twisted.ensureDeferred
 async def test_two_kills_one_after_the_other_while_a_place_is_being_opened(
-    relay, tmp_path: Path, brief: None, role: str, points: tuple[str, ...]
+    relay, tmp_path: Path, role: str, points: tuple[str, ...]
 ) -> None:
     other = Side(relay.port, OTHER[role], tmp_path / "other")
     kept = Side(relay.port, role, tmp_path / "killed")  # for its file
