@@ -15,6 +15,7 @@ import msgspec
 
 from wormsig.app.receipt_events import happening
 from wormsig.bitcoin.network import Network
+from wormsig.bitcoin.sighash import ECDSA_TYPES
 from wormsig.bitcoin.tx import parse_transaction
 from wormsig.ceremony import coordinator, cosigner, messages
 from wormsig.ceremony.receipt import (
@@ -362,11 +363,8 @@ def _final(at: int, transaction: Transaction) -> FinalPart:
 
 def _report(psbt: Psbt, wallet: Wallet | None, network: str) -> Report:
     """What the review says of a PSBT without asking anybody: who is paid, what is change, who signed."""
-    return review(psbt, wallet, ReviewContext(network=Network.named(network), allowed_sighash=_ANY_SIGHASH))
-
-
-_ANY_SIGHASH = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
-"""Which types were accepted was decided when the signatures came."""
+    # Which sighash types were accepted was decided when the signatures came.
+    return review(psbt, wallet, ReviewContext(network=Network.named(network), allowed_sighash=ECDSA_TYPES))
 
 
 def _verified(psbt: Psbt, report: Report) -> Iterator[tuple[Place, SignatureView]]:

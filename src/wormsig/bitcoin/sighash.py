@@ -28,7 +28,9 @@ SIGHASH_ANYONECANPAY: Final = ANYONECANPAY
 LEGACY_PREIMAGE_CAP: Final = 200_000_000
 """Legacy hashing takes quadratic time: the bytes hashed for one transaction are capped, in sum."""
 
-TAPROOT_TYPES: Final = frozenset({0x00, 0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
+ECDSA_TYPES: Final = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
+"""The sighash types of ECDSA signatures that nodes relay."""
+TAPROOT_TYPES: Final = ECDSA_TYPES | {SIGHASH_DEFAULT}
 """The sighash types that BIP341 knows; a signature of any other is invalid."""
 NO_CODESEPARATOR: Final = 0xFFFF_FFFF
 """The position that a tapscript signature commits to when no OP_CODESEPARATOR was executed."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import structs
 
+from wormsig.bitcoin.sighash import ECDSA_TYPES
 from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.ceremony.cosigner_events import (
     Answered,
@@ -79,8 +80,6 @@ __all__ = [
 
 MAX_JUDGEMENTS = 32
 """Judgements of one ceremony that are kept: each is an event for ever (THREATS R10)."""
-
-_ANY_SIGHASH = frozenset({0x01, 0x02, 0x03, 0x81, 0x82, 0x83})
 
 
 # -- effects ---------------------------------------------------------------------------------------------------------
@@ -307,7 +306,7 @@ def _is_ours(state: CosignerState, final: Transaction) -> bool:
         for index, (txin, stack) in enumerate(zip(final.inputs, stacks, strict=True))
         if spent_output(psbt, index) is not None
     }
-    checks = finals.match(psbt, given, _ANY_SIGHASH)
+    checks = finals.match(psbt, given, ECDSA_TYPES)
     return all(check.state is not finals.FinalState.INVALID for check in checks)
 
 
