@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wormsig.app.combining import as_transaction, finalize_psbt
-from wormsig.app.context import prepare, with_previous_transactions
+from wormsig.app.context import Sources, prepare, with_previous_transactions
 from wormsig.app.files import BASE64_MAGIC, read_argument
 from wormsig.app.history import NO_HISTORY
 from wormsig.bitcoin.tx import Transaction, parse_transaction
@@ -103,15 +103,8 @@ def check_finished(
         NodeError: The node does not accept it.
     """
     psbt = _as_psbt(finished) if isinstance(finished, Transaction) else finished
-    prepared = prepare(
-        _with_coins(psbt, node),
-        wallet,
-        options,
-        node=node,
-        registry=registry,
-        history=history,
-        unattended=unattended,
-    )
+    sources = Sources(registry, history, node, unattended=unattended)
+    prepared = prepare(_with_coins(psbt, node), wallet, options, sources)
     allowed, rate = prepared.context.allowed_sighash, prepared.context.max_fee_rate
     final = finalize_psbt(prepared.psbt, allowed=allowed)
     acceptance = node.test_accept(final.transaction.serialize(), max_fee_rate=rate)

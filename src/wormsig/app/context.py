@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from wormsig.app.history import History
 from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.bitcoin.sighash import sighash_type_named
 from wormsig.errors import UsageError
@@ -19,21 +20,47 @@ from wormsig.psbt import model, updater
 from wormsig.review.claims import OUTPUT, KeyIndex
 from wormsig.review.context import FeeLimit, ReviewContext, SignedBefore
 from wormsig.wallet.derive import Deriver
+from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from wormsig.app.history import History
+    from wormsig.app.home import Home
     from wormsig.app.settings import ReviewOptions
     from wormsig.bitcoin.network import Network
     from wormsig.bitcoin.tx import OutPoint, TxOutput
     from wormsig.node.client import Node
     from wormsig.psbt.model import Psbt
     from wormsig.wallet.model import Wallet
-    from wormsig.wallet.registry import Registry
 
 _ASKED = 100
 """Own outputs at used places that our node is asked about; honest PSBTs have one, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a review may ask, beside the PSBT itself and its wallet.
+
+    Attributes:
+        registry: Further wallets of ours.
+        history: What was signed here before; it is read when it is asked first.
+        node: Our node, when there is one.
+        network: What is known of it without wallet and node.
+        unattended: Nobody is there to answer.
+    """
+
+    registry: Registry
+    history: History
+    node: Node | None = None
+    network: Network | None = None
+    unattended: bool = False
+
+    @classmethod
+    def of(
+        cls, home: Home, node: Node | None = None, *, network: Network | None = None, unattended: bool = False
+    ) -> Sources:
+        """What this machine has, as it is now. Raises StorageError when a folder of ours cannot be made."""
+        return cls(Registry(home.wallets()), History.of(home), node, network, unattended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,41 +143,28 @@ def with_previous_transactions(psbt: Psbt, node: Node | None) -> tuple[Psbt, Map
     return psbt, node.unspents(outpoint for outpoint in lacking.values() if outpoint not in found)
 
 
-def prepare(
-    psbt: Psbt,
-    wallet: Wallet | None,
-    options: ReviewOptions,
-    *,
-    node: Node | None,
-    registry: Registry,
-    history: History,
-    unattended: bool,
-    network: Network | None = None,
-) -> Prepared:
+def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: Sources) -> Prepared:
     """Collect what the review may know. Blocks while the node answers.
 
     Args:
         psbt: As it came.
         wallet: The agreed wallet, when there is one.
         options: What a person allows.
-        node: Our node, when there is one.
-        registry: Further wallets of ours.
-        history: What was signed here before.
-        unattended: Nobody is there to answer.
-        network: What is known of it without wallet and node.
+        sources: What is asked.
 
     Raises:
         UsageError: An option cannot be read.
         NodeError: The node cannot be asked.
     """
+    node = sources.node
     max_fee_rate = None
     if options.max_fee_rate is not None:
         max_fee_rate = Fraction(_decimal(options.max_fee_rate, "--max-fee-rate"))
     psbt, confirmed = with_previous_transactions(psbt, node)
     chain = node.chain() if node is not None else None
-    others = tuple(w for w in registry.all() if wallet is None or w.id != wallet.id)
-    network = chain.network if chain else network
-    past = history.known(psbt, wallet, wallet.network if wallet is not None else network)
+    others = tuple(w for w in sources.registry.all() if wallet is None or w.id != wallet.id)
+    network = chain.network if chain else sources.network
+    past = sources.history.known(psbt, wallet, wallet.network if wallet is not None else network)
     seen = node.highest_used(wallet) if node is not None and wallet is not None else {}
     used = past.used_scripts
     if node is not None and wallet is not None:
@@ -172,7 +186,7 @@ def prepare(
         highest_seen=highest_of(seen, past.highest_seen),
         signed_before=_alive(past.signed_before, wallet, node),
         unreadable=past.unreadable,
-        unattended=unattended,
+        unattended=sources.unattended,
     )
     return Prepared(psbt, context)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wormsig.app.amounts import format_btc, format_rate
-from wormsig.app.context import highest_of, prepare
+from wormsig.app.context import Sources, highest_of, prepare
 from wormsig.app.history import NO_HISTORY
 from wormsig.app.order import check_order
 from wormsig.bitcoin.tx import TxInput, TxOutput, previous_output
@@ -98,7 +98,7 @@ def create(
     change = deriver.script(CHANGE, change_index)
     funded = _fund(order, watching, _ours(order, deriver, change))
     psbt = _assemble(order, funded, node, deriver, change)
-    prepared = prepare(psbt, wallet, options, node=node, registry=registry, history=history, unattended=False)
+    prepared = prepare(psbt, wallet, options, Sources(registry, history, node))
     report = review(psbt, wallet, prepared.context, deriver=deriver)
     if report.errors:
         worst = report.errors[0]

@@ -6,15 +6,13 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wormsig.app.context import prepare
-from wormsig.app.history import History
+from wormsig.app.context import Sources, prepare
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.nodes import open_node
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.bitcoin.network import Network
 from wormsig.psbt.model import BIP32_DERIVATION
 from wormsig.review.review import review
-from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from wormsig.app.home import Home
@@ -61,16 +59,7 @@ def inspect_psbt(
     wallet = load_wallet(wallet_options, home)
     psbt = load_psbt(argument)
     network = wallet.network if wallet is not None else wallet_options.network or claimed_network(psbt)
-    prepared = prepare(
-        psbt,
-        wallet,
-        options,
-        node=open_node(rpc, network),
-        registry=Registry(home.wallets()),
-        history=History.of(home),
-        unattended=False,
-        network=network,
-    )
+    prepared = prepare(psbt, wallet, options, Sources.of(home, open_node(rpc, network), network=network))
     report = review(prepared.psbt, wallet, prepared.context)
     hint = None
     if report.network is None:

@@ -22,16 +22,14 @@ from wormsig.signers.spec import parse_spec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wormsig.app.history import History
+    from wormsig.app.context import Sources
     from wormsig.app.home import Home
     from wormsig.app.settings import ReviewOptions
-    from wormsig.bitcoin.network import Network
     from wormsig.node.client import Node
     from wormsig.psbt.model import Psbt
     from wormsig.review.report import Report
     from wormsig.signers.protocol import Signer
     from wormsig.wallet.model import Wallet
-    from wormsig.wallet.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,44 +84,21 @@ class ReviewedPsbt:
     report: Report
 
 
-def review_psbt(
-    psbt: Psbt,
-    wallet: Wallet | None,
-    options: ReviewOptions,
-    *,
-    node: Node | None,
-    registry: Registry,
-    history: History,
-    unattended: bool,
-    network: Network | None = None,
-) -> ReviewedPsbt:
+def review_psbt(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: Sources) -> ReviewedPsbt:
     """Collect what the review may know, and review.
 
     Args:
         psbt: As it came.
         wallet: The agreed wallet, when there is one.
         options: What a person allows.
-        node: Our node, when there is one.
-        registry: Further wallets of ours.
-        history: What was signed here before.
-        unattended: Nobody is there to answer.
-        network: What is known of it without wallet and node.
+        sources: What is asked.
 
     Raises:
         NotSupportedError: Inputs of a kind that this version cannot sign stand in the way.
         UsageError: An option cannot be read.
         NodeError: The node cannot be asked.
     """
-    prepared = prepare(
-        psbt,
-        wallet,
-        options,
-        node=node,
-        registry=registry,
-        history=history,
-        unattended=unattended,
-        network=network,
-    )
+    prepared = prepare(psbt, wallet, options, sources)
     report = review(prepared.psbt, wallet, prepared.context)
     require_supported(report)
     return ReviewedPsbt(prepared.psbt, report)

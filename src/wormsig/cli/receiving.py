@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from wormsig.app.context import Sources
 from wormsig.app.files import check_output, write_result
-from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_wallet
 from wormsig.app.nodes import agree, open_node
@@ -226,20 +226,11 @@ class _Here:
 
     def review(self, psbt: Psbt, wallet_id: str | None) -> Reviewed:
         """Review what arrived; `wallet_id` is what the proposal says. Blocks while the node answers."""
-        registry = Registry(self.home.wallets())
-        wallet = self.wallet or registry.with_id(wallet_id)
+        wallet = self.wallet or Registry(self.home.wallets()).with_id(wallet_id)
         if wallet is not None:
             _check_bound(self.how, self.common.console, wallet.network)
-        reviewed = review_psbt(
-            psbt,
-            wallet,
-            self.common.review_options,
-            node=self.node,
-            registry=registry,
-            history=History.of(self.home),
-            unattended=self.common.console.yes,
-            network=self.network,
-        )
+        sources = Sources.of(self.home, self.node, network=self.network, unattended=self.common.console.yes)
+        reviewed = review_psbt(psbt, wallet, self.common.review_options, sources)
         return Reviewed(reviewed.psbt, reviewed.report, wallet)
 
     def save(self, psbt: Psbt) -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wormsig.app.combining import AnswerReport, Combined, combine_answers
-from wormsig.app.context import sighash_types
+from wormsig.app.context import Sources, sighash_types
 from wormsig.app.files import check_output, read_argument, write_file
-from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.settings import ReviewOptions
@@ -19,7 +18,6 @@ from wormsig.cli import options
 from wormsig.errors import PeerError
 from wormsig.psbt import codec
 from wormsig.render.sanitize import sanitize
-from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,16 +53,7 @@ def command(
     wallet = load_wallet(wallet_options, home)
     asked = ReviewOptions(allow_sighash=allow_sighash)
     own = load_psbt(mine)
-    reviewed = review_psbt(
-        own,
-        wallet,
-        asked,
-        node=None,
-        registry=Registry(home.wallets()),
-        history=History.of(home),
-        unattended=False,
-        network=wallet_options.network,
-    )
+    reviewed = review_psbt(own, wallet, asked, Sources.of(home, network=wallet_options.network))
     answers = [(_name(each), read_argument(each)) for each in returned]
     combined = combine_answers(own, answers, reviewed.report.label, allowed=sighash_types(allow_sighash))
     for answer in combined.answers:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wormsig.app.context import sighash_types
+from wormsig.app.context import Sources, sighash_types
 from wormsig.app.files import check_output
-from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.nodes import agree, open_node
@@ -22,7 +21,6 @@ from wormsig.cli.passphrase import passphrases
 from wormsig.cli.reviews import show_report
 from wormsig.cli.running import Running
 from wormsig.errors import RefusedError, UsageError
-from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from wormsig.cli.console import Console
@@ -90,16 +88,8 @@ def command(
         agree(node, network)
     original = load_psbt(psbt)
     signer = open_signer(order.signer, passphrases(common.passphrase), node) if order.signer else None
-    reviewed = review_psbt(
-        original,
-        wallet,
-        common.review_options,
-        node=node,
-        registry=Registry(home.wallets()),
-        history=History.of(home),
-        unattended=console.yes,
-        network=network,
-    )
+    sources = Sources.of(home, node, network=network, unattended=console.yes)
+    reviewed = review_psbt(original, wallet, common.review_options, sources)
     show_report(console, reviewed.report)
     signed = _own_share(reviewed, wallet, signer, console)
     allowed = sighash_types(common.review_options.allow_sighash)

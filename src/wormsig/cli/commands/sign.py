@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wormsig.app.context import Sources
 from wormsig.app.files import check_output, write_file
-from wormsig.app.history import History
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, need_wallet
 from wormsig.app.nodes import agree, open_node
@@ -18,7 +18,6 @@ from wormsig.cli.passphrase import passphrases
 from wormsig.cli.reviews import show_report
 from wormsig.errors import RefusedError
 from wormsig.psbt import codec
-from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,15 +61,7 @@ def command(
     original = load_psbt(psbt)
     opened = open_signer(signer, passphrases(passphrase), node)
     ready = opened.for_wallet(wallet)
-    reviewed = review_psbt(
-        original,
-        wallet,
-        review_options,
-        node=node,
-        registry=Registry(home.wallets()),
-        history=History.of(home),
-        unattended=console.yes,
-    )
+    reviewed = review_psbt(original, wallet, review_options, Sources.of(home, node, unattended=console.yes))
     show_report(console, reviewed.report)
     if not reviewed.report.errors and not console.ask(f"Sign with {opened.label}?"):
         raise RefusedError("not signed")
