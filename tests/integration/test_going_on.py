@@ -22,9 +22,11 @@ from wormsig.app.receive import receive_with_code, resume_cosigner
 from wormsig.app.receive_plan import Verdict
 from wormsig.app.send import Coordinator, begin
 from wormsig.app.send_plan import SendPlan
-from wormsig.app.session import COORDINATOR, COSIGNER, Session
+from wormsig.app.session import Session
 from wormsig.ceremony import coordinator, cosigner, status
+from wormsig.ceremony.coordinator import MACHINE as COORDINATOR
 from wormsig.ceremony.coordinator import Phase
+from wormsig.ceremony.cosigner import MACHINE as COSIGNER
 from wormsig.ceremony.cosigner_state import Phase as Seat
 from wormsig.errors import PeerError, RefusedError, ThresholdError, TransportError, UsageError
 from wormsig.psbt import codec

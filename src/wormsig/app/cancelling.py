@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from wormsig.app.resuming import report_of
 from wormsig.app.send_plan import SendPlan
-from wormsig.app.session import COORDINATOR
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.errors import RefusedError, TransportError
 
@@ -55,7 +54,7 @@ def await_cancelled(journal: Journal, ceremony: str, patience: float) -> Coordin
     """
     end = time.monotonic() + patience
     while time.monotonic() < end:
-        state = coordinator.replay(COORDINATOR.decode(each.body) for each in journal.events(ceremony))
+        state = coordinator.replay(coordinator.decode(each.body) for each in journal.events(ceremony))
         if state.phase is coordinator.Phase.CANCELLED:
             return state
         _check(state)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wormsig.app.session import COORDINATOR, COSIGNER
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.ceremony.summary import Summary, Waiting
 from wormsig.errors import StorageError
@@ -62,9 +61,9 @@ def _summary(journal: Journal, row: CeremonyRow, wallets: dict[str, Wallet]) -> 
     try:
         bodies = [record.body for record in journal.events(row.id)]
         if row.role == "coordinator":
-            state = coordinator.replay(COORDINATOR.decode(body) for body in bodies)
+            state = coordinator.replay(coordinator.decode(body) for body in bodies)
             return _coordinator(row, state, wallets, journal.holder(row.id))
-        return _cosigner(row, cosigner.replay(COSIGNER.decode(body) for body in bodies), journal.holder(row.id))
+        return _cosigner(row, cosigner.replay(cosigner.decode(body) for body in bodies), journal.holder(row.id))
     except StorageError:
         return Summary(row.id, row.role, row.network, row.wallet, row.created, "unreadable", open=row.ended is None)
 

@@ -16,7 +16,7 @@ from wormsig.app.deciding import Decision
 from wormsig.app.linking import Link, keep_link
 from wormsig.app.receive_plan import DeclinedError
 from wormsig.app.seat import Seat
-from wormsig.app.session import COSIGNER, Session, now
+from wormsig.app.session import Session, now
 from wormsig.ceremony import cosigner as machine
 from wormsig.ceremony import messages, status
 from wormsig.errors import NotSupportedError, PeerError, RefusedError, ThresholdError, TransportError, WormsigError
@@ -156,8 +156,8 @@ class Cosigner:
         # Both roles may run on one machine with one journal.
         row = CeremonyRow(f"{letter.ceremony}-c", "cosigner", now(), None, letter.network, None, "receive")
         if not self._journal.events(row.id):
-            return Session.begin(self._journal, row, COSIGNER, first)
-        session = Session.load(self._journal, row.id, COSIGNER)
+            return Session.begin(self._journal, row, machine.MACHINE, first)
+        session = Session.load(self._journal, row.id, machine.MACHINE)
         if session.state.start.psbt != raw:
             raise PeerError("this ceremony is known here, and it came back with another PSBT (R11)")
         return session

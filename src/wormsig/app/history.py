@@ -183,7 +183,7 @@ def begin_signing(home: Home, approved: Approved) -> Iterator[Callable[[Psbt], N
     """
     import secrets  # noqa: PLC0415  what follows is the ceremonies' machinery, which only those who sign load
 
-    from wormsig.app.session import COSIGNER, Session  # noqa: PLC0415  same
+    from wormsig.app.session import Session  # noqa: PLC0415  same
     from wormsig.ceremony import cosigner  # noqa: PLC0415  same
     from wormsig.journal.store import CeremonyRow, Journal  # noqa: PLC0415  same
 
@@ -203,7 +203,7 @@ def begin_signing(home: Home, approved: Approved) -> Iterator[Callable[[Psbt], N
     agreed = cosigner.Approved(approved.psbt_sha256, approved.by)
     row = CeremonyRow(mark, "cosigner", now, None, wallet.network.value, wallet.name, "sign")
     with Journal(home.journal().with_name(SIGNED_FILES)) as journal:
-        session = Session.begin(journal, row, COSIGNER, received, reviewed, agreed)
+        session = Session.begin(journal, row, cosigner.MACHINE, received, reviewed, agreed)
 
         def record(psbt: Psbt) -> None:
             session.record(cosigner.signed(session.state, approved.psbt, psbt))

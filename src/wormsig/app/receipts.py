@@ -12,7 +12,7 @@ from wormsig import __version__
 from wormsig.app.choosing import open_journal, pick
 from wormsig.app.files import read_argument
 from wormsig.app.receipt_sides import About, of_coordinator, of_cosigner
-from wormsig.app.session import COORDINATOR, COSIGNER, now
+from wormsig.app.session import now
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.ceremony.receipt import MAX_RECEIPT, read
 from wormsig.errors import InputError, StorageError
@@ -52,11 +52,11 @@ def _receipt(journal: Journal, row: CeremonyRow, registry: Registry) -> Receipt:
     if not records:
         raise StorageError(f"ceremony {row.id[:6]} has no events in the journal")
     if row.role == "coordinator":
-        events = [(record.at, COORDINATOR.decode(record.body)) for record in records]
+        events = [(record.at, coordinator.decode(record.body)) for record in records]
         start = next((event for _, event in events if isinstance(event, coordinator.Proposed)), None)
         wallet = None if start is None else _wallet(registry, start.wallet, (start.wallet_name,))
         return of_coordinator(events, About(__version__, now(), row.ended, wallet))
-    answers = [(record.at, COSIGNER.decode(record.body)) for record in records]
+    answers = [(record.at, cosigner.decode(record.body)) for record in records]
     names = [event.wallet_name for _, event in answers if isinstance(event, cosigner.Reviewed | cosigner.Received)]
     first = next((event for _, event in answers if isinstance(event, cosigner.Received)), None)
     wallet = None if first is None else _wallet(registry, first.wallet, names)

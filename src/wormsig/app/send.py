@@ -12,7 +12,7 @@ from twisted.internet import defer
 from twisted.internet.task import deferLater
 
 from wormsig.app.conversation import Conversation
-from wormsig.app.session import COORDINATOR, Session, now
+from wormsig.app.session import Session, now
 from wormsig.app.table import Table
 from wormsig.app.threads import first_of, in_thread, the_reactor
 from wormsig.ceremony import coordinator as machine
@@ -82,7 +82,7 @@ def begin(opening: Opening, journal: Journal) -> Session[CoordinatorState, Coord
     title = f"send to {', '.join(opening.cosigners)}"
     row = CeremonyRow(opening.ceremony, "coordinator", now(), None, opening.network, first.wallet_name, title)
     signed = None if opening.signed is None else codec.serialize(opening.signed)
-    return Session.begin(journal, row, COORDINATOR, *machine.begin(first, signed))
+    return Session.begin(journal, row, machine.MACHINE, *machine.begin(first, signed))
 
 
 class Coordinator:

@@ -7,53 +7,23 @@ a ceremony survive a crash.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic
 
-from wormsig.ceremony import coordinator, cosigner
-from wormsig.ceremony.events import Event, encode_event
+from wormsig.ceremony.events import encode_event
+from wormsig.ceremony.machine import E, S
 from wormsig.errors import StorageError
-from wormsig.journal.store import Record, Role
+from wormsig.journal.store import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from wormsig.ceremony.machine import Machine
     from wormsig.journal.store import CeremonyRow, Journal
-
-S = TypeVar("S")
-E = TypeVar("E", bound=Event)
 
 
 def now() -> int:
     """Unix time."""
     return int(time.time())
-
-
-@dataclass(frozen=True, slots=True)
-class Machine(Generic[S, E]):
-    """One role's state machine, as far as a session needs it.
-
-    Attributes:
-        role: The role, as the journal names it.
-        new: The state before the first event.
-        evolve: (state, event) -> state.
-        decode: A journal's body -> event.
-        is_over: Whether a ceremony's fate is settled in a state.
-    """
-
-    role: Role
-    new: S
-    evolve: Callable[[S, E], S]
-    decode: Callable[[bytes], E]
-    is_over: Callable[[S], bool]
-
-
-COORDINATOR: Machine[coordinator.CoordinatorState, coordinator.CoordinatorEvent] = Machine(
-    "coordinator", coordinator.CoordinatorState(), coordinator.evolve, coordinator.decode, coordinator.is_over
-)
-COSIGNER: Machine[cosigner.CosignerState, cosigner.CosignerEvent] = Machine(
-    "cosigner", cosigner.CosignerState(), cosigner.evolve, cosigner.decode, cosigner.is_over
-)
 
 
 class Session(Generic[S, E]):

@@ -46,6 +46,7 @@ from wormsig.ceremony.coordinator_state import (
     evolve,
     replay,
 )
+from wormsig.ceremony.machine import Machine
 from wormsig.errors import InputError, PeerError, UsageError
 from wormsig.psbt import codec, extractor, finalizer, verify
 from wormsig.psbt.limits import MAX_PEER_PSBT, MAX_TEXT
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from wormsig.ceremony.messages import Result
 
 __all__ = [
+    "MACHINE",
     "PHASES",
     "STAGES",
     "Answer",
@@ -353,3 +355,7 @@ def _finalized(state: CoordinatorState) -> tuple[CoordinatorEvent, ...]:
     verified = verify.verify(state.copy, allowed=state.allowed)
     transaction = extractor.extract(finalizer.finalize(verified, allowed=state.allowed), allowed=state.allowed)
     return (Finalized(transaction.serialize(), transaction.txid),)
+
+
+MACHINE = Machine("coordinator", CoordinatorState(), evolve, decode, is_over)
+"""What a session needs to run it."""

@@ -31,6 +31,7 @@ from wormsig.ceremony.cosigner_events import (
     decode,
 )
 from wormsig.ceremony.cosigner_state import MAY_GO_ON, PHASES, CosignerState, Phase, evolve, replay
+from wormsig.ceremony.machine import Machine
 from wormsig.ceremony.messages import MAX_PROBLEMS, Result
 from wormsig.errors import InputError, PeerError, RefusedError
 from wormsig.psbt import codec, finals
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
 
 __all__ = [
+    "MACHINE",
     "PHASES",
     "Answered",
     "Approved",
@@ -322,3 +324,7 @@ def same_payment(final: Transaction, unsigned: Transaction) -> bool:
     """
     bare = tuple(replace(each, script_sig=b"") for each in final.inputs)
     return replace(final, inputs=bare, witnesses=()).serialize(witness=False) == unsigned.serialize(witness=False)
+
+
+MACHINE = Machine("cosigner", CosignerState(), evolve, decode, is_over)
+"""What a session needs to run it."""

@@ -13,9 +13,11 @@ from support.hostile import BTC, STRANGER, Coin, Out
 from wormsig.app.context import highest_of
 from wormsig.app.history import NO_HISTORY, SIGNED_FILES, History, begin_signing
 from wormsig.app.home import Home
-from wormsig.app.session import COORDINATOR, COSIGNER, Session, now
+from wormsig.app.session import Session, now
 from wormsig.bitcoin.network import Network, address_of
 from wormsig.ceremony import coordinator, cosigner
+from wormsig.ceremony.coordinator import MACHINE as COORDINATOR
+from wormsig.ceremony.cosigner import MACHINE as COSIGNER
 from wormsig.errors import StorageError
 from wormsig.journal.store import CeremonyRow, Journal
 from wormsig.psbt import codec

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.ceremony import CEREMONY, setting
-from wormsig.app.session import COORDINATOR, COSIGNER, Session, now
+from wormsig.app.session import Session, now
 from wormsig.ceremony import coordinator, cosigner
+from wormsig.ceremony.coordinator import MACHINE as COORDINATOR
+from wormsig.ceremony.cosigner import MACHINE as COSIGNER
 from wormsig.errors import StorageError
 from wormsig.journal.store import CeremonyRow, Journal, Record
 
@@ -143,7 +145,8 @@ import sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from support.ceremony import CEREMONY, setting
-from wormsig.app.session import COORDINATOR, Session
+from wormsig.app.session import Session
+from wormsig.ceremony.coordinator import MACHINE as COORDINATOR
 from wormsig.ceremony import coordinator
 from wormsig.journal.store import Journal
 S = setting()

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.ceremony import CEREMONY, setting
-from wormsig.app.session import COORDINATOR, Session
+from wormsig.app.session import Session
 from wormsig.ceremony import coordinator
+from wormsig.ceremony.coordinator import MACHINE as COORDINATOR
 from wormsig.errors import StorageError
 from wormsig.journal.store import CeremonyRow, Journal
 

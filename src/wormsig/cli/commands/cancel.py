@@ -10,7 +10,7 @@ from wormsig.app.cancelling import await_cancelled, can_be_told, cancel, plan_to
 from wormsig.app.choosing import choose, open_journal
 from wormsig.app.home import Home
 from wormsig.app.plan import duration
-from wormsig.app.session import COORDINATOR, COSIGNER, Session
+from wormsig.app.session import Session
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.cli import options
 from wormsig.cli.receiving import How, Receiving
@@ -48,12 +48,12 @@ def command(*, ident: str | None, reason: str, timeout: str | None, relay: Relay
         row = choose(journal.ceremonies(), ident)
         if row.role != "coordinator":
             receiving = Receiving.to_tell(How(timeout=patience), relay=relay, console=console)
-            _cosigner(Session.load(journal, row.id, COSIGNER), words, receiving, journal)
+            _cosigner(Session.load(journal, row.id, cosigner.MACHINE), words, receiving, journal)
         elif journal.ask_to_end(row.id, words):
             _report(await_cancelled(journal, row.id, patience), console)
         else:
             running = Running(home=home, node=None, relay=relay, output=(None, False), console=console)
-            _coordinator(Session.load(journal, row.id, COORDINATOR), words, running, patience)
+            _coordinator(Session.load(journal, row.id, coordinator.MACHINE), words, running, patience)
 
 
 def _coordinator(

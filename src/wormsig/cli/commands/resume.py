@@ -24,7 +24,7 @@ from wormsig.app.resuming import (
     report_of,
     signer_from,
 )
-from wormsig.app.session import COORDINATOR, COSIGNER, Session
+from wormsig.app.session import Session
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.cli import options
 from wormsig.cli.receiving import How, Receiving, done_object
@@ -86,9 +86,9 @@ def command(*, ident: str | None, **said: Any) -> None:  # noqa: ANN401  collect
     with open_journal(home) as journal:
         row = choose(journal.ceremonies(), ident)
         if row.role == "coordinator":
-            _coordinate(Session.load(journal, row.id, COORDINATOR), order, home)
+            _coordinate(Session.load(journal, row.id, coordinator.MACHINE), order, home)
         else:
-            _cosign(Session.load(journal, row.id, COSIGNER), order, journal, home)
+            _cosign(Session.load(journal, row.id, cosigner.MACHINE), order, journal, home)
 
 
 def _coordinate(
