@@ -362,6 +362,7 @@ def test_a_cancelled_ceremony_is_told_to_those_who_were_there() -> None:
     state = after(in_touch(S.begun(), "bob"), c.Cancelled("never mind"))
     assert (c.is_over(state), state.result_note) == (True, "never mind")
     assert c.pending(state) == (c.TellOutcome("bob", "cancelled"),)
+    assert c.untold(state) == ("bob",)
 
 
 def test_a_late_signature_is_taken_and_changes_nothing_else() -> None:

@@ -70,6 +70,29 @@ def test_a_no_after_the_answer_takes_nothing_back() -> None:
     assert (state.phase, state.signed) == (c.Phase.ANSWERED, S.signed("bob"))
 
 
+@pytest.mark.parametrize(
+    ("before", "possible", "left"),
+    [
+        ((), True, None),
+        (SIGNED, True, "your signature has left this machine"),
+        ((*SIGNED, c.Declined("", "person")), True, "your signature has left this machine"),
+        (ANSWERED, False, "your signature has left this machine"),
+        ((c.OutcomeReceived("cancelled", None, None, ""),), True, None),
+        ((*ANSWERED, c.OutcomeReceived("failed", None, None, "")), True, "your signature has left this machine"),
+        ((*ANSWERED, c.OutcomeReceived("broadcast", TXID, FINAL, "")), False, "the transaction is complete"),
+        ((c.OutcomeReceived("not-needed", None, None, ""),), False, None),
+    ],
+    ids=["received", "signed", "declined", "answered", "cancelled", "failed", "broadcast", "not-needed"],
+)
+def test_what_can_be_cancelled_and_what_stays(
+    before: tuple[c.CosignerEvent, ...], possible: bool, left: str | None
+) -> None:
+    state = after(*before)
+    assert c.can_cancel(state) is possible
+    said = c.left_behind(state)
+    assert said is None if left is None else said is not None and said.startswith(left)
+
+
 # -- the very bytes that were reviewed (C20) ---------------------------------------------------------------------------
 
 
