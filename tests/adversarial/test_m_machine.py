@@ -83,6 +83,7 @@ async def test_m1_no_secret_in_outputs_journal_log_process_list_or_files(stage: 
         f"key:{alice.folder / 'locked.key'}",
         "--passphrase-file",
         alice.folder / "right",
+        fresh=True,  # it is in the list of processes under its own name
     )
     code = await send.code("bob")
     words = code.partition("-")[2].encode()

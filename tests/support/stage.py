@@ -162,13 +162,13 @@ class Stage:
 
     # -- commands --------------------------------------------------------------------------------------------------
 
-    def start(self, who: str, *arguments: object, env: dict[str, str] | None = None, node: bool = True) -> Process:
-        """Start a command as somebody."""
+    def start(self, who: str, *arguments: object, env: Any = None, node: bool = True, fresh: bool = False) -> Process:
+        """Start a command as somebody; `fresh` in an interpreter of its own."""
         person = self[who]
         full = {**person.env, **(env or {})}
         if not node:
             full = {name: value for name, value in full.items() if name not in NODE_NAMES}
-        process = Process([str(each) for each in arguments], full, cwd=person.folder)
+        process = Process([str(each) for each in arguments], full, cwd=person.folder, fresh=fresh)
         self.processes.append(process)
         return process
 

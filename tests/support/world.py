@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from support import warm
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
@@ -21,18 +23,22 @@ PATIENCE = 60
 
 
 class Process:
-    """A running command whose two streams are collected line by line."""
+    """A running command whose two streams are collected line by line; `fresh` in an interpreter of its own."""
 
-    def __init__(self, arguments: list[str], env: dict[str, str], *, cwd: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "wormsig", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=env,
-            cwd=cwd,
-            text=True,
-        )
+    def __init__(self, arguments: list[str], env: dict[str, str], *, cwd: Path, fresh: bool = False) -> None:
+        self.process: Any
+        if fresh or any(name in env for name in warm.NEEDS_A_FRESH_START):
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "wormsig", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=env,
+                cwd=cwd,
+                text=True,
+            )
+        else:
+            self.process = warm.start(arguments, env, cwd)
         self.out: list[str] = []
         self.err: list[str] = []
         self._arrived = threading.Condition()
@@ -101,16 +107,7 @@ class Person:
 
     def run(self, *arguments: object, stdin: str = "", check: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "wormsig", *map(str, arguments)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=self.env,
-            cwd=self.home,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = warm.run([str(each) for each in arguments], self.env, self.home, stdin=stdin, timeout=PATIENCE)
         assert not check or done.returncode == 0, done.stderr
         return done
 
