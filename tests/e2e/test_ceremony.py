@@ -5,21 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
-from support.world import World
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from wormsig.node.regtest import RegtestNode
-
-
-@pytest.fixture(scope="module")
-def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(node, tmp_path_factory.mktemp("world")) as running:
-        yield running
+    from support.world import World
 
 
 def mined(world: World, txid: str) -> bool:

@@ -20,11 +20,10 @@ from support.stage import Stage, events_named
 from wormsig.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from support.proxy import Break, Way
-    from wormsig.node.regtest import RegtestNode
     from wormsig.psbt.model import Psbt
 
 HASTY = f"{BRISK},quiet=2,silence=5,acknowledge=4,comeback=6"
@@ -42,18 +41,6 @@ STAGES: dict[str, Place] = {
     "answer under way": ("bob", "up", "4"),
     "outcome under way": ("bob", "down", "4"),
 }
-
-
-@pytest.fixture(scope="module")
-def stage(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Stage(node, tmp_path_factory.mktemp("stage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    with Relay(tmp_path_factory.mktemp("relay"), db=True) as running:
-        yield running
 
 
 def cut(stage: Stage, relay: Relay, psbt: Psbt, place: Place, how: Break) -> bool:

@@ -20,26 +20,12 @@ from wormsig.errors import ExitCode
 from wormsig.journal.store import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from support.stage import Person
-    from wormsig.node.regtest import RegtestNode
 
 A_DAY = 86_400
 HASTY = f"{BRISK},quiet=2,silence=5,acknowledge=4,comeback=6"
-
-
-@pytest.fixture(scope="module")
-def stage(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Stage(node, tmp_path_factory.mktemp("stage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    with Relay(tmp_path_factory.mktemp("relay"), db=True) as running:
-        yield running
 
 
 def journal_is_whole(person: Person) -> None:

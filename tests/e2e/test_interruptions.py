@@ -11,23 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pexpect
 import pytest
 
-from support.world import World
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from support.world import Person
-    from wormsig.node.regtest import RegtestNode
+    from support.world import Person, World
 
+COINS = 1
 QUESTION = r"Sign\? .* with a reason / \[s\]ave and decide later: "
-
-
-@pytest.fixture(scope="module")
-def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(node, tmp_path_factory.mktemp("world")) as running:
-        running.fund()
-        yield running
 
 
 def in_a_terminal(person: Person, *arguments: object) -> Any:

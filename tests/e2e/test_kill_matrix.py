@@ -16,13 +16,11 @@ import pytest
 
 from support.faults import Relay, at_once
 from support.kills import Killed, Point
-from support.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
-    from wormsig.node.regtest import RegtestNode
+    from support.stage import Stage
 
 NASTY = {
     "the proposal is not acknowledged yet": Point("bob", "commit", "after", 1),
@@ -35,18 +33,6 @@ NASTY = {
 WIDTH = 4
 
 log = logging.getLogger(__name__)
-
-
-@pytest.fixture(scope="module")
-def stage(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Stage(node, tmp_path_factory.mktemp("stage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    with Relay(tmp_path_factory.mktemp("relay"), db=True) as running:
-        yield running
 
 
 def played(killed: Killed) -> Killed:
@@ -89,7 +75,7 @@ def test_every_point(stage: Stage, relay: Relay, who: str, kind: str, when: str)
 @pytest.mark.parametrize("options", [(), ("--chain",)])
 def test_several_deaths_of_everybody(stage: Stage, relay: Relay, options: tuple[str, ...]) -> None:
     chance = random.Random(2009)  # noqa: S311  the same deaths every time
-    # Not while a secret's file is marked: two such deaths of one side within 20 minutes cost both sides that time.
+    # Not while a secret's file is written: two such deaths of one side may cost 20 s (test_quick_kills), six too much.
     kinds = ["commit", "send", "hear"]
     lists = [
         tuple(

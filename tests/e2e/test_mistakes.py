@@ -10,22 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pexpect
 import pytest
 
-from support.world import World
 from wormsig.psbt import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import RunWormsig
-    from wormsig.node.regtest import RegtestNode
-
-
-@pytest.fixture(scope="module")
-def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(node, tmp_path_factory.mktemp("world")) as running:
-        running.fund()
-        yield running
+    from support.world import World
+COINS = 1
 
 
 def errors(stderr: str) -> list[str]:

@@ -12,30 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pexpect
 import pytest
 
-from support.world import World
 from wormsig.journal.store import Journal
 from wormsig.psbt import codec
 from wormsig.psbt.model import partial_sigs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from support.world import Person, Process, World
 
-    from support.world import Person, Process
-    from wormsig.node.regtest import RegtestNode
-
-QUICK = {"WORMSIG_LIMITS": "heartbeat=1,takeover=0.5,meeting=5,stagger=1,farewell=5"}
+COINS = 8
+LIMITS = "heartbeat=1,takeover=0.5,meeting=5,stagger=1,farewell=5"
 ALERT = {"WORMSIG_LIMITS": "heartbeat=0.5,quiet=1,takeover=0.5,meeting=5,stagger=1,farewell=5"}
 QUESTION = r"Sign\? \[y\]es / \[N\]o, with a reason / \[s\]ave and decide later: "
-
-
-@pytest.fixture(scope="module")
-def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(node, tmp_path_factory.mktemp("world")) as running:
-        for _ in range(8):
-            running.fund()
-        for person in running.people.values():
-            person.env.update(QUICK)
-        yield running
 
 
 def sends(world: World, *arguments: str, json_too: bool = True) -> Process:

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from support.world import World
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from wormsig.node.regtest import RegtestNode
-
-
-@pytest.fixture(scope="module")
-def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(node, tmp_path_factory.mktemp("policy")) as running:
-        yield running
+    from support.world import World
 
 
 def ceremony(world: World, address: str, policy: Path) -> tuple[int, int, list[str]]:

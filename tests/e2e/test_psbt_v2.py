@@ -9,24 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.mutations import join, split
-from support.world import World
 from wormsig.psbt import codec
 from wormsig.psbt.convert import to_version_0
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from wormsig.node.regtest import RegtestNode
+    from support.world import World
     from wormsig.psbt.model import Psbt
 
 
-@pytest.fixture(scope="module")
-def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(node, tmp_path_factory.mktemp("world")) as running:
-        running.fund()
-        running.fund()
-        yield running
+COINS = 2
 
 
 @pytest.fixture

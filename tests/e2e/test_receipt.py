@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.receipts import keep, played
-from support.world import World
 from wormsig.ceremony.receipt import read, write
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from conftest import RunWormsig
     from support.receipts import Play
-    from wormsig.node.regtest import RegtestNode
+    from support.world import World
 
 
 @pytest.fixture(scope="module")
@@ -182,12 +181,6 @@ def test_options_that_exclude_each_other(wormsig: RunWormsig, tmp_path: Path) ->
         ("--compare", "x.json", "-o", "y"),
     ):
         assert wormsig("receipt", *arguments).returncode == 2
-
-
-@pytest.fixture(scope="module")
-def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> World:
-    with World(node, tmp_path_factory.mktemp("world")) as running:
-        yield running
 
 
 def test_the_receipts_of_a_real_ceremony_agree(world: World, tmp_path: Path) -> None:

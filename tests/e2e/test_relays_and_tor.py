@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
@@ -21,19 +20,12 @@ from wormsig.transport.relay_server import Visitor
 from wormsig.transport.relay_tls import RelayCertificate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import pytest
 
-    from wormsig.node.regtest import RegtestNode
 
 NAME = ("relay.invalid", 4000)  # no resolver knows it, now or ever (RFC 2606)
 URL = "ws://relay.invalid:4000/v1"
 DEAD = "ws://127.0.0.1:9/v1"
-
-
-@pytest.fixture(scope="module")
-def stage(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Stage(node, tmp_path_factory.mktemp("stage")) as running:
-        yield running
 
 
 async def ceremony(stage: Stage, *options: str, url: str) -> Any:

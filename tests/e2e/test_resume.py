@@ -8,30 +8,17 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from support.world import World
 from wormsig.journal.store import Journal
 from wormsig.psbt import codec
 from wormsig.psbt.model import partial_sigs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from support.world import Person, Process
-    from wormsig.node.regtest import RegtestNode
+    from support.world import Person, Process, World
 
-QUICK = {"WORMSIG_LIMITS": "heartbeat=1,takeover=0.5,meeting=5,stagger=1,farewell=5"}
-
-
-@pytest.fixture(scope="module")
-def world(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(node, tmp_path_factory.mktemp("world")) as running:
-        for _ in range(8):
-            running.fund()
-        for person in running.people.values():
-            person.env.update(QUICK)
-        yield running
+COINS = 8
+LIMITS = "heartbeat=1,takeover=0.5,meeting=5,stagger=1,farewell=5"
 
 
 def kill(process: Process) -> None:

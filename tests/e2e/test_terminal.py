@@ -25,22 +25,14 @@ from wormsig.psbt.verify import verify
 from wormsig.transport.connector import Connector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from wormsig.bitcoin.tx import Transaction
-    from wormsig.node.regtest import RegtestNode
     from wormsig.psbt.model import Psbt
 
 LIMIT = 30
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ceremonies = iter(range(1 << 20))
-
-
-@pytest.fixture(scope="module")
-def stage(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Stage(node, tmp_path_factory.mktemp("stage")) as running:
-        yield running
 
 
 class Terminal:
