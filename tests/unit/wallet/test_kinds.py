@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.kinds import PEOPLE, descriptors, kind, nums_xpub
+from support.kinds import PEOPLE, descriptors, nums_xpub
+from support.kinds import kind as wallet
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.bitcoin.network import Network
 from wormsig.bitcoin.taproot import NUMS_KEY, verify_control_block
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 NAMES = list(descriptors())
 TAPROOT = [name for name in NAMES if name.startswith("tr")]
 PRINTS = [person.master.fingerprint.hex() for person in PEOPLE]
-
-
-@cache
-def wallet(name: str) -> Wallet:
-    return kind(name)
 
 
 @cache
