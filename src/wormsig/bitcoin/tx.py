@@ -34,6 +34,7 @@ MAX_TRANSACTION: Final = 32 << 20
 
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
+_PLAIN_INPUT = struct.Struct("<32sIxI")
 
 _MIN_INPUT: Final = 41  # outpoint 36, empty script 1, sequence 4
 _MIN_OUTPUT: Final = 9  # amount 8, empty script 1
@@ -259,16 +260,28 @@ def _has_marker(data: bytes) -> bool:
     raise InputError("has an unknown flag where the witness would be announced")
 
 
+def _read_inputs(cursor: _Cursor, count: int) -> list[TxInput]:
+    inputs: list[TxInput] = []
+    plain, data, last = _PLAIN_INPUT.unpack_from, cursor.data, cursor.end - _MIN_INPUT
+    for _ in range(count):
+        offset = cursor.offset
+        if offset <= last and not data[offset + 36]:  # no scriptSig, as in every unsigned transaction: read at once
+            txid, index, sequence = plain(data, offset)
+            cursor.offset = offset + _MIN_INPUT
+            inputs.append(TxInput(OutPoint(txid, index), b"", sequence))
+        else:
+            outpoint = OutPoint(cursor.take(32), cursor.u32())
+            inputs.append(TxInput(outpoint, cursor.take_sized(), cursor.u32()))
+    return inputs
+
+
 def _parse(data: bytes, *, allow_witness: bool) -> Transaction:
     cursor = _Cursor(data)
     version = cursor.u32()
     witness = allow_witness and _has_marker(data)
     if witness:
         cursor.offset = 6
-    inputs = []
-    for _ in range(cursor.count(_MIN_INPUT, "inputs")):
-        outpoint = OutPoint(cursor.take(32), cursor.u32())
-        inputs.append(TxInput(outpoint, cursor.take_sized(), cursor.u32()))
+    inputs = _read_inputs(cursor, cursor.count(_MIN_INPUT, "inputs"))
     outputs = []
     for _ in range(cursor.count(_MIN_OUTPUT, "outputs")):
         (sats,) = _I64.unpack(cursor.take(8))
@@ -319,31 +332,30 @@ def _skip_witness(raw: bytes, offset: int, inputs: int) -> int:
 
 def _skip_inputs(raw: bytes, offset: int, inputs: int) -> int:
     for _ in range(inputs):
-        offset += 36
-        size = raw[offset]
-        offset += 1
+        size = raw[offset + 36]
         if size >= 0xFD:
-            size, offset = read_compact(raw, offset - 1)
-        offset += size + 4
+            size, offset = read_compact(raw, offset + 36)
+            offset += size + 4
+        else:
+            offset += 41 + size
     return offset
 
 
 def _skip_outputs(raw: bytes, offset: int, outputs: int, index: int) -> tuple[int, TxOutput]:
-    found: TxOutput | None = None
+    found = -1
     for number in range(outputs):
-        amount = offset
-        offset += 8
-        size = raw[offset]
-        offset += 1
-        if size >= 0xFD:
-            size, offset = read_compact(raw, offset - 1)
         if number == index:
-            (sats,) = _I64.unpack_from(raw, amount)
-            found = TxOutput(sats, raw[offset : offset + size])
-        offset += size
-    if found is None:
+            found = offset
+        size = raw[offset + 8]
+        if size >= 0xFD:
+            size, offset = read_compact(raw, offset + 8)
+            offset += size
+        else:
+            offset += 9 + size
+    if found < 0:
         raise InputError(f"has no output {index}")
-    return offset, found
+    size, begin = read_compact(raw, found + 8)
+    return offset, TxOutput(_I64.unpack_from(raw, found)[0], raw[begin : begin + size])
 
 
 def _walk(raw: bytes, index: int) -> tuple[bytes, TxOutput]:

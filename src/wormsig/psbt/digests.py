@@ -32,7 +32,9 @@ def digest(psbt: Psbt, index: int, scripts: InputScripts, sighash: int, leaf: by
     Raises:
         InputError: Legacy hashing passes its cap (THREATS C16); for taproot, what an input spends is not known.
     """
-    memo = psbt.memo.digests.setdefault((sighash, leaf), {})
+    memo = psbt.memo.digests.get((sighash, leaf))
+    if memo is None:
+        memo = psbt.memo.digests[sighash, leaf] = {}
     known = memo.get(index)
     if known is None:
         known = memo[index] = _digest(psbt, index, scripts, sighash, leaf)

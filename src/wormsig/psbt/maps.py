@@ -55,23 +55,20 @@ def put_signatures(fields: Fields, signatures: Mapping[SignatureKey, bytes]) -> 
     for key in signatures:
         if len(key) in SCHNORR_KEYS:
             return _put_taproot_signatures(fields, signatures)
-    together = {key: value for key, value in fields.items() if key[0] == PARTIAL_SIG}
-    together.update({_SIGNATURE_KEY + pubkey: signature for pubkey, signature in signatures.items()})
-    ordered = sorted(together, key=lambda key: hash160(key[1:])) if len(together) > 1 else list(together)
+    together = {_SIGNATURE_KEY + pubkey: signature for pubkey, signature in signatures.items()}
+    held = {key: value for key, value in fields.items() if key[0] == PARTIAL_SIG}
+    if held:
+        together = held | together
+        fields = {key: value for key, value in fields.items() if key not in held}
+    if len(together) > 1:
+        together = {key: together[key] for key in sorted(together, key=lambda key: hash160(key[1:]))}
     result: dict[bytes, bytes] = {}
-    waiting = True
     for key, value in fields.items():
-        kind = key[0]
-        if kind == PARTIAL_SIG:
-            continue
-        if waiting and kind > PARTIAL_SIG:
-            for held in ordered:
-                result[held] = together[held]
-            waiting = False
+        if together and key[0] > PARTIAL_SIG:
+            result.update(together)
+            together = {}
         result[key] = value
-    if waiting:
-        for held in ordered:
-            result[held] = together[held]
+    result.update(together)
     return result
 
 
