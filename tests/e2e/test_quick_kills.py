@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.faults import Relay, at_once
+from support.faults import at_once
 from support.kills import Killed, Point
-from support.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from wormsig.node.regtest import RegtestNode
+    from support.faults import Relay
+    from support.stage import Stage
 
 SOON = 60.0
 """Seconds for the whole ceremony: three starts of a command, 20 s until the spare places, and a busy machine."""
@@ -28,18 +26,6 @@ DEATHS = {
     "the coordinator": (Point("alice", "commit", "after", 4), *[Point("alice", *FIRST_MARK)] * 2),
     "the cosigner": (Point("bob", "commit", "after", 3), *[Point("bob", *FIRST_MARK)] * 2),
 }
-
-
-@pytest.fixture(scope="module")
-def stage(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Stage(node, tmp_path_factory.mktemp("stage")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Relay]:
-    with Relay(tmp_path_factory.mktemp("relay"), db=True) as running:
-        yield running
 
 
 @pytest.mark.long

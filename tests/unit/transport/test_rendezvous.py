@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from wormsig.transport import agenda
 from wormsig.transport.rendezvous import Place, meeting_place
 
 SECRET = bytes(range(32))
@@ -18,6 +19,15 @@ def test_the_places_are_those_of_the_wire_format() -> None:
     assert [(int(number), *list(rest)) for number, *rest in rows] == [
         (number, meeting_place(SECRET, number).appid, meeting_place(SECRET, number).code) for number in (0, 1, 2)
     ]
+
+
+def test_the_spare_places_are_those_of_the_wire_format() -> None:
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    first, second = f"{agenda.SPARE:,}".replace(",", " "), f"{2 * agenda.SPARE:,}".replace(",", " ")
+    assert f"it has looked for {agenda.APART:.0f} s: the lowest unmarked one from {first} on" in page
+    assert f"after {2 * agenda.APART:.0f} s at a second one, the lowest from {second} on" in page
+    assert f"one at a time, after {agenda.RENEW:.0f} s" in page
+    assert agenda.SPARES == 2
 
 
 @pytest.mark.parametrize("number", [0, 7, 10**9])
