@@ -267,11 +267,10 @@ def _read_inputs(cursor: _Cursor, count: int) -> list[TxInput]:
         offset = cursor.offset
         if offset <= last and not data[offset + 36]:  # no scriptSig, as in every unsigned transaction: read at once
             txid, index, sequence = plain(data, offset)
-            cursor.offset = offset + _MIN_INPUT
             inputs.append(TxInput(OutPoint(txid, index), b"", sequence))
+            cursor.offset += _MIN_INPUT
         else:
-            outpoint = OutPoint(cursor.take(32), cursor.u32())
-            inputs.append(TxInput(outpoint, cursor.take_sized(), cursor.u32()))
+            inputs.append(TxInput(OutPoint(cursor.take(32), cursor.u32()), cursor.take_sized(), cursor.u32()))
     return inputs
 
 
@@ -335,9 +334,8 @@ def _skip_inputs(raw: bytes, offset: int, inputs: int) -> int:
         size = raw[offset + 36]
         if size >= 0xFD:
             size, offset = read_compact(raw, offset + 36)
-            offset += size + 4
-        else:
-            offset += 41 + size
+            offset -= 37
+        offset += 41 + size
     return offset
 
 
@@ -349,9 +347,8 @@ def _skip_outputs(raw: bytes, offset: int, outputs: int, index: int) -> tuple[in
         size = raw[offset + 8]
         if size >= 0xFD:
             size, offset = read_compact(raw, offset + 8)
-            offset += size
-        else:
-            offset += 9 + size
+            offset -= 9
+        offset += 9 + size
     if found < 0:
         raise InputError(f"has no output {index}")
     size, begin = read_compact(raw, found + 8)

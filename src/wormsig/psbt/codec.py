@@ -24,6 +24,7 @@ from wormsig.psbt.model import (
     PreviousOutput,
     Psbt,
     read_previous,
+    with_source,
 )
 from wormsig.psbt.unsigned import (
     INPUT_COUNT,
@@ -174,7 +175,7 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
         tx = _assembled(global_map, inputs, outputs)
     psbt = Psbt(version, global_map, tuple(inputs), tuple(outputs), tx)
     _check_previous_transactions(psbt)
-    return psbt
+    return with_source(psbt, data)
 
 
 def _counts(global_map: dict[bytes, bytes]) -> tuple[int, int]:

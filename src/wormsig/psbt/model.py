@@ -8,6 +8,7 @@ Nothing here is proven: `spent_output` compares what the PSBT says about itself,
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -90,6 +91,8 @@ class Psbt:
     outputs: tuple[Fields, ...]
     transaction: Transaction | None
     memo: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
+    source: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    """The bytes that it was parsed from, until `sha256` has hashed them."""
 
     @property
     def tx(self) -> Transaction:
@@ -197,9 +200,23 @@ def _replaced(maps: tuple[Fields, ...], changed: Mapping[int, Fields]) -> tuple[
     return tuple(result)
 
 
+def with_source(psbt: Psbt, source: bytes) -> Psbt:
+    """The same PSBT, which remembers the bytes that it was parsed from."""
+    object.__setattr__(psbt, "source", source)
+    return psbt
+
+
 def sha256(psbt: Psbt) -> str:
-    """The SHA-256 of the serialized PSBT, in hex."""
-    return hash_maps((psbt.global_map, *psbt.inputs, *psbt.outputs))
+    """The SHA-256 of the serialized PSBT, in hex.
+
+    Of what was parsed the bytes are hashed as they came, once. Whoever asks again gets the hash of the maps: the same,
+    or somebody has changed them.
+    """
+    source = psbt.source
+    if source is None:
+        return hash_maps((psbt.global_map, *psbt.inputs, *psbt.outputs))
+    object.__setattr__(psbt, "source", None)
+    return hashlib.sha256(source).hexdigest()
 
 
 def _keyed(fields: Fields, key_type: int) -> dict[bytes, bytes]:

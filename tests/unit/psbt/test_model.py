@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from typing import cast
 
 from support.psbts import coin, coins, spend
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.psbt import model, updater
-from wormsig.psbt.codec import serialize
+from wormsig.psbt.codec import parse, serialize
 from wormsig.psbt.model import UtxoProblem, spent_output, utxo_problem
 from wormsig.psbt.scripts import input_scripts
 
@@ -42,6 +44,16 @@ def test_copies_change_one_map_and_leave_the_rest() -> None:
     assert copy.outputs[0] == {b"\xe0": b"x"}
     assert copy.global_map[b"\xe0"] == b"y"
     assert model.sha256(copy) != model.sha256(PSBT)
+
+
+def test_the_hash_is_of_the_very_bytes_and_tells_when_somebody_changes_a_map() -> None:
+    data = serialize(PSBT)
+    expected = hashlib.sha256(data).hexdigest()
+    parsed = parse(data)
+    assert [model.sha256(parsed), model.sha256(parsed), model.sha256(PSBT)] == [expected] * 3
+    assert model.sha256(parse(data).with_input(1, {})) == hashlib.sha256(serialize(PSBT.with_input(1, {}))).hexdigest()
+    cast("dict[bytes, bytes]", parsed.inputs[0])[b"\xe0"] = b"x"
+    assert model.sha256(parsed) != expected
 
 
 def test_what_was_proven_is_never_carried_to_other_evidence() -> None:
