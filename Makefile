@@ -13,7 +13,8 @@ FUZZ := $(VENV)/.stamp-fuzz
 ARGS ?=
 # Test files run side by side, each by one process: what a file shares (a node, a relay) is made once. Twice as many as
 # there are cores, because most of them wait most of the time. What takes longest comes first by its folder's name.
-JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || echo 1) )))
+CORES := $(shell nproc 2>/dev/null || echo 1)
+JOBS ?= $(shell echo $$(( 2 * $(CORES) )))
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -47,7 +48,7 @@ test: $(DEV) ## every test, but those that take more than ten minutes (ARGS="-k 
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m "not long" --ignore=tests/browser $(PARALLEL) $(ARGS)
 
 test-long: $(DEV) $(FUZZ) ## the tests that take more than ten minutes
-	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m long $(ARGS)
+	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m long --ignore=tests/browser -n $(CORES) --dist load $(ARGS)
 
 test-browser: $(DEV) ## receipts in a real browser: needs Chromium, which is not installed for you
 	@scripts/find-chromium.sh >/dev/null && exec $(BIN)/python -m pytest tests/browser $(ARGS)
