@@ -185,7 +185,7 @@ def test_a_code_of_a_relay_that_forgot_is_replaced_and_one_that_it_kept_is_good(
 def test_a_code_that_the_relay_forgot_before_anything_was_in_its_mailbox_is_replaced(
     stage: Stage, tmp_path: Path
 ) -> None:
-    with Relay(tmp_path / "relay", db=False) as relay, Play(stage, relay, stage.psbt()) as play:
+    with Relay(tmp_path / "relay", db=False) as relay, Play(stage, relay, stage.psbt(), f"{BRISK},entry=5") as play:
         trap = play.alice.trap("down", "pake", "before", relay.restart)
         play.begin()
         play.play()

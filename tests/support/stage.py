@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SATS = 10_000_000
 QUICK = Limits(connect=15, pairing=60, entry=60, handshake=10, heartbeat=1, close=2, farewell=10, acknowledge=30)
-HURRY = "connect=15,handshake=10,heartbeat=1,quiet=10,silence=30,acknowledge=30,farewell=5,close=2,comeback=4"
+HURRY = "connect=15,handshake=10,heartbeat=1,quiet=10,silence=30,acknowledge=30,farewell=5,close=5,comeback=4"
 ALERT = f"{HURRY},quiet=2,silence=4"
 """For those who are to notice soon that somebody fell silent; on a busy machine also the living may."""
 

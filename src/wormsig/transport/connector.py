@@ -95,7 +95,9 @@ class Connector:
             RelayUnreachableError: No connection within `limits.connect`.
             RelayRefusedError: The relay said no, or has forgotten too many codes.
         """
-        return await self._open(lambda wormhole: wormhole.allocate_code(code_length), fresh=True)
+        pending = await self._open(lambda wormhole: wormhole.allocate_code(code_length), fresh=True)
+        pending.replaceable = True
+        return pending
 
     async def use_code(self, code: str) -> Waiting:
         """Use a code that was told (cosigner) or agreed before (fixed codes in scripts, either side).

@@ -94,11 +94,13 @@ class Pending:
     Attributes:
         code: The code, to be told to the other side.
         relay_url: Where it waits.
+        replaceable: The relay chose the code, so that another one is as good.
         on_notice: Called with each `Notice`; for status lines.
     """
 
     def __init__(self, connector: Connector, terms: Terms, relay_url: str | None = None) -> None:
         self.code = ""
+        self.replaceable = False
         self.relay_url = relay_url or connector.relay_url
         self._born: float = connector.reactor.seconds()
         self.on_notice: Callable[[Notice], None] = lambda _: None
@@ -294,6 +296,12 @@ class Pending:
             self._connector.relays.forgot(self.relay_url, self._born)
             self._fail(StaleCodeError("the relay has forgotten the code: it restarted", hint=NEW_CODE))
 
+    def _doubted(self) -> None:
+        if not self._contact:
+            self._connector.relays.forgot(self.relay_url, self._born)
+            problem = "the connection was lost while the code was being made, and nobody has come"
+            self._fail(StaleCodeError(problem, hint=NEW_CODE))
+
     # What the route tells (RouteObserver).
 
     def relay_up(self) -> None:
@@ -302,11 +310,10 @@ class Pending:
             self._replayed = False
             self._after(self._limits.replay, self._forgotten)
             self.on_notice(Notice.RELAY_UP)
-        elif self.code and self._terms.told and self._connector.role == "coordinator":
-            # Lost before the mailbox was seen once: whether this relay still knows the code cannot be told any more.
-            # The library goes to the mailbox again, and to one that no code leads to just as well.
-            self._connector.relays.forgot(self.relay_url, self._born)
-            self._fail(StaleCodeError("the connection was lost while the code was being made", hint=NEW_CODE))
+        elif self.replaceable:
+            # Lost before the mailbox was seen once: the library goes to it again, and whether the relay still has a
+            # code that leads to it cannot be asked. Whoever uses the code until then says so.
+            self._after(self._limits.entry, self._doubted)
 
     def relay_down(self) -> None:
         """The library reconnects by itself."""
