@@ -25,6 +25,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TextIO
@@ -107,9 +108,18 @@ def _become(request: dict[str, object], fds: list[int]) -> list[str]:
 # -- in the tests ------------------------------------------------------------------------------------------------------
 
 
-@functools.cache
+_one = threading.Lock()
+
+
 def _control() -> socket.socket:
-    """The way to the process that forks; it ends when this end is closed, which is when the tests are over."""
+    """The way to the process that forks; made once, whichever thread comes first."""
+    with _one:
+        return _started()
+
+
+@functools.cache
+def _started() -> socket.socket:
+    """Start that process; it ends when this end is closed, which is when the tests are over."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with its:
         subprocess.Popen(
