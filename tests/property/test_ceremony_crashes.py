@@ -257,5 +257,5 @@ class Ceremony(RuleBasedStateMachine):
 
 TestCeremony = Ceremony.TestCase
 TestCeremony.settings = settings(
-    max_examples=examples(60), stateful_step_count=6, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(40), stateful_step_count=6, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

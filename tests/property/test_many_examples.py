@@ -1,4 +1,4 @@
-"""The property tests of the PSBT layer, and of dying, once more with fifty times as many examples."""
+"""The property tests of the PSBT layer, of dying and of meeting again, with fifty times as many examples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ HERE = Path(__file__).resolve().parent
 
 @pytest.mark.long
 def test_fifty_times_as_many_examples() -> None:
-    files = sorted(map(str, [*HERE.glob("test_psbt_*.py"), HERE / "test_ceremony_crashes.py"]))
+    meeting = HERE.parent / "unit" / "transport" / "test_deaths_while_looking.py"
+    files = sorted(map(str, [*HERE.glob("test_psbt_*.py"), HERE / "test_ceremony_crashes.py", meeting]))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", *files],
         env={**os.environ, FACTOR: "50"},

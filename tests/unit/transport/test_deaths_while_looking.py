@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from support.places import HOP, World
 from wormsig.transport import agenda
 from wormsig.transport.limits import Limits
@@ -106,7 +107,7 @@ def some_deaths(most: int, longest: float) -> st.SearchStrategy[Lives]:
     return st.lists(st.tuples(gone, moments(longest)), max_size=most)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(some_deaths(10, QUICK), some_deaths(10, QUICK), st.sampled_from(["coordinator", "cosigner", None]))
 def test_any_quick_deaths(coordinators: Lives, cosigners: Lives, waiting: str | None) -> None:
     lives = {"coordinator": coordinators, "cosigner": cosigners}
@@ -115,7 +116,7 @@ def test_any_quick_deaths(coordinators: Lives, cosigners: Lives, waiting: str | 
     assert played(lives, waiting=waiting)[0] <= 2 * agenda.APART
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(some_deaths(3, 120.0), some_deaths(3, 120.0))
 def test_three_deaths_of_each_at_any_points(coordinators: Lives, cosigners: Lives) -> None:
     took, world = played({"coordinator": coordinators, "cosigner": cosigners})
@@ -123,7 +124,7 @@ def test_three_deaths_of_each_at_any_points(coordinators: Lives, cosigners: Live
     assert world.most <= 16
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(some_deaths(10, 120.0), some_deaths(10, 120.0))
 def test_ten_deaths_of_each_at_any_points(coordinators: Lives, cosigners: Lives) -> None:
     assert played({"coordinator": coordinators, "cosigner": cosigners})[0] <= 180
