@@ -49,7 +49,7 @@ FAST = Limits(
     connect=10, entry=20, handshake=10, meeting=3, takeover=0.3, stagger=0.3, heartbeat=0.5, quiet=5, silence=10,
     acknowledge=8, farewell=5, close=1, comeback=20,
 )  # fmt: skip
-PATIENCE = 30
+PATIENCE = 90
 
 
 class Person(Silent):

@@ -239,7 +239,7 @@ async def test_who_does_not_read_is_dropped_before_the_relay_fills_its_memory() 
         if len(relay.ledger.visitors) < 2:
             break
     assert len(relay.ledger.visitors) == 1
-    assert relay.ledger.unread == 0
+    await until(lambda: relay.ledger.unread == 0)  # the writer's own last message may be under way
     writer.say("ping", ping=1)
     await writer.heard("pong")
     await relay.stop()

@@ -45,7 +45,7 @@ HURRY = "connect=15,handshake=10,heartbeat=1,quiet=10,silence=30,acknowledge=30,
 ALERT = f"{HURRY},quiet=2,silence=4"
 """For those who are to notice soon that somebody fell silent; on a busy machine also the living may."""
 
-PATIENCE = 45
+PATIENCE = 120
 NODE_NAMES = ("WORMSIG_RPC_URL", "WORMSIG_RPC_COOKIE")
 
 

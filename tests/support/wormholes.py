@@ -105,7 +105,7 @@ def sleep(seconds: float) -> Deferred[None]:
     return deferLater(reactor, seconds)
 
 
-async def until(true: Any, limit: float = 5.0) -> None:
+async def until(true: Any, limit: float = 20.0) -> None:
     deadline = reactor.seconds() + limit
     while not true():
         assert reactor.seconds() < deadline, "did not happen in time"
