@@ -17,7 +17,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
-from support.drivers import Crowd, Silent
+from support.drivers import FAST, PATIENCE, Crowd, Silent
 from support.hostile import Scene, edit_tx
 from support.wormholes import until
 from wormsig.app.cosigning import Cosigner
@@ -33,7 +33,6 @@ from wormsig.journal.secrets import ResumeSecrets
 from wormsig.psbt import codec
 from wormsig.transport.connector import Connector
 from wormsig.transport.errors import PeerGoneError
-from wormsig.transport.limits import Limits
 from wormsig.transport.relay import start_relay
 from wormsig.transport.rendezvous import Rendezvous
 
@@ -44,12 +43,6 @@ if TYPE_CHECKING:
     from wormsig.app.receive_plan import Verdict
     from wormsig.psbt.model import Psbt
     from wormsig.transport.channel import Channel
-
-FAST = Limits(
-    connect=10, entry=20, handshake=10, meeting=3, takeover=0.3, stagger=0.3, heartbeat=0.5, quiet=5, silence=10,
-    acknowledge=8, farewell=5, close=1, comeback=20,
-)  # fmt: skip
-PATIENCE = 90
 
 
 class Person(Silent):

@@ -92,7 +92,7 @@ def test_a_cosigners_journal_that_cannot_grow_is_exit_9_and_the_next_code_goes_o
     with Play(stage, relay, stage.psbt(), machines={"bob": full}) as play:
         play.begin()
         play.play()
-        play.ends_well(asked=2)
+        play.ends_well(asked=2, full_disk=True)
         first = play.receives[0]
         if first.process.returncode != ExitCode.DONE:
             assert first.process.returncode == ExitCode.STORAGE, play.told()

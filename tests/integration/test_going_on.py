@@ -14,7 +14,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
-from support.drivers import Crowd, Silent
+from support.drivers import FAST, PATIENCE, Crowd, Silent
 from support.hostile import Scene
 from support.wormholes import until
 from wormsig.app.cosigning import Cosigner
@@ -32,7 +32,6 @@ from wormsig.errors import PeerError, RefusedError, ThresholdError, TransportErr
 from wormsig.psbt import codec
 from wormsig.transport.connector import Connector
 from wormsig.transport.errors import VerifierMismatchError
-from wormsig.transport.limits import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,12 +41,6 @@ if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
     from wormsig.review.approve import Approved
     from wormsig.transport.relay import Relay
-
-FAST = Limits(
-    connect=10, entry=20, handshake=10, meeting=3, takeover=0.3, stagger=0.3, heartbeat=0.5, quiet=5, silence=10,
-    acknowledge=8, farewell=5, close=1, comeback=20,
-)  # fmt: skip
-PATIENCE = 90
 
 
 class Watcher(Silent):

@@ -46,6 +46,15 @@ if TYPE_CHECKING:
 PATIENT = Limits(connect=120, entry=300, handshake=120, acknowledge=300, farewell=120, close=20)
 """For crowds, in which everybody waits for everybody."""
 
+FAST = Limits(
+    connect=10, entry=20, handshake=10, meeting=3, takeover=0.3, stagger=0.3, heartbeat=0.5, quiet=5, silence=10,
+    acknowledge=8, farewell=5, close=1, comeback=20,
+)  # fmt: skip
+"""For a few people who vanish and come back."""
+
+PATIENCE = 90
+"""Seconds for whatever happens under FAST."""
+
 
 class Silent:
     """Watches either side and says yes to everything."""

@@ -17,7 +17,8 @@ class Limits:
     Attributes:
         connect: For the relay to answer, retries included.
         pairing: For somebody to use a code that this side made.
-        entry: For the other side to be there when this side enters a code that it was told.
+        entry: For the other side to be there when this side enters a code that it was told, or has made one that the
+            relay may have forgotten.
         handshake: From the first sign of the other side to an agreed key.
         meeting: The same at a rendezvous, where two machines meet that know each other and nobody types.
         stagger: At a rendezvous, between the first place that a cosigner goes to and the second.
