@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from support.hostile import (
     scene_of,
     with_output,
 )
+from support.values import replace
 from wormsig.bitcoin.tx import MAX_MONEY, OutPoint, TxOutput
 from wormsig.review.context import FeeLimit
 from wormsig.review.findings import Code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +21,7 @@ from support.hostile import (
     with_output,
     with_own_output,
 )
+from support.values import replace
 from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
 from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script
 from wormsig.bitcoin.tx import TxOutput

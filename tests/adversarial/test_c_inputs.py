@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +18,7 @@ from support.hostile import (
     previous_tx,
     scene_of,
 )
+from support.values import replace
 from wormsig.bitcoin.keys import KeyOrigin, parse_path
 from wormsig.bitcoin.script import p2sh_script, p2wpkh_script, p2wsh_script
 from wormsig.errors import RefusedError

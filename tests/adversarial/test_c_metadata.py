@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +24,7 @@ from support.hostile import (
     strip_hints,
     with_output,
 )
+from support.values import replace
 from wormsig.bitcoin.base58 import decode_check
 from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network, address_of

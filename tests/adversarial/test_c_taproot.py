@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from support.hostile import (
     with_output,
 )
 from support.kinds import PEOPLE, kind
+from support.values import replace
 from wormsig.bitcoin.keys import KeyOrigin, parse_path
 from wormsig.bitcoin.taproot import TaprootOutput, multi_a_script
 from wormsig.bitcoin.tx import TxOutput

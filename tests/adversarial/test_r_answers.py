@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from twisted.internet.defer import ensureDeferred
 
 from support.hostile import edit_global, edit_input, edit_output, edit_tx
 from support.stage import HURRY, Sending, Stage, act, events_named
+from support.values import replace
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.ceremony import coordinator, messages, wire
 from wormsig.errors import ExitCode, WormsigError

@@ -5,13 +5,13 @@ Of P2WSH, nested P2WSH and taproot wallets alike; over the wire (test_r_answers.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.hostile import Scene, edit_global, edit_input, edit_tx
 from support.kinds import PEOPLE, kind
+from support.values import replace
 from wormsig.errors import ExitCode
 from wormsig.psbt import codec
 from wormsig.psbt.contribution import extract as extract_contribution

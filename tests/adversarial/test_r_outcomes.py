@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +20,7 @@ from support.stage import (
     nothing_signed,
     together,
 )
+from support.values import replace
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.ceremony import cosigner, messages
 from wormsig.errors import ExitCode, WormsigError

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
 from support.drivers import FAST, PATIENCE, Crowd, Silent
 from support.hostile import Scene, edit_tx
+from support.values import replace
 from support.wormholes import until
 from wormsig.app.cosigning import Cosigner
 from wormsig.app.receive import receive_with_code, resume_cosigner

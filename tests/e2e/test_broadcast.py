@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from dataclasses import replace
 
 import pexpect
 import pytest
 
 from support.payer import Payer, sign
+from support.values import replace
 from wormsig.app.broadcast import read_finished
 from wormsig.app.combining import finalize_psbt
 from wormsig.app.settings import ReviewOptions

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -15,6 +14,7 @@ import pytest
 
 from support.bitcoind import RegtestNode
 from support.payer import Payer
+from support.values import replace
 from wormsig.app.create import create
 from wormsig.app.order import Order, parse_payment
 from wormsig.app.settings import ReviewOptions

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from support.cosigners import Cosigner, make_wallet, people
+from support.values import replace
 from wormsig.bitcoin.network import Network
 from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, p2wsh_script
 from wormsig.bitcoin.sighash import SIGHASH_ALL

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from support.ceremony import Setting, setting
+from support.values import replace
 from wormsig.app.home import Home
 from wormsig.app.receipt_sides import About, of_coordinator, of_cosigner
 from wormsig.ceremony import coordinator, cosigner, messages, wire

@@ -7,9 +7,11 @@ knows, so that its signatures are verified here as well, and its fee is known.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from wormsig.app.combining import as_transaction, finalize_psbt
 from wormsig.app.context import Sources, prepare, with_previous_transactions
@@ -138,7 +140,7 @@ def refuse_findings(ready: Ready, *, unattended: bool) -> None:
 
 def _as_psbt(transaction: Transaction) -> Psbt:
     """A transaction as the finalized PSBT that it came from, without its coins."""
-    bare = [replace(txin, script_sig=b"") for txin in transaction.inputs]
+    bare = [structs.replace(txin, script_sig=b"") for txin in transaction.inputs]
     version = transaction.version & 0xFFFFFFFF
     psbt = creator.create(bare, transaction.outputs, version=version, locktime=transaction.locktime)
     stacks = transaction.witnesses or ((),) * len(bare)

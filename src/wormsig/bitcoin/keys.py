@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from wormsig.bitcoin import base58, secp
 from wormsig.bitcoin.script import hash160
 from wormsig.errors import DescriptorError, InputError
@@ -62,8 +64,7 @@ def format_path(path: tuple[int, ...]) -> str:
     return "/".join([f"{step - HARDENED}h" if step >= HARDENED else str(step) for step in path])
 
 
-@dataclass(frozen=True, slots=True)
-class KeyOrigin:
+class KeyOrigin(msgspec.Struct, frozen=True):
     """Where a key comes from: a master key's fingerprint and the path from it.
 
     Args:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import enum
 import functools
 import hashlib
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from wormsig.errors import InputError
 
@@ -219,8 +220,7 @@ def classify(script: bytes) -> ScriptType:
     return kind
 
 
-@dataclass(frozen=True, slots=True)
-class Multisig:
+class Multisig(msgspec.Struct, frozen=True):
     """An m-of-n of OP_CHECKMULTISIG; keys in script order, 33 or 65 bytes each."""
 
     threshold: int

@@ -12,6 +12,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Final
 
+import msgspec
+
 from wormsig.bitcoin.compact import read_compact, write_compact
 from wormsig.errors import InputError
 
@@ -40,8 +42,7 @@ _MIN_INPUT: Final = 41  # outpoint 36, empty script 1, sequence 4
 _MIN_OUTPUT: Final = 9  # amount 8, empty script 1
 
 
-@dataclass(frozen=True, slots=True)
-class OutPoint:
+class OutPoint(msgspec.Struct, frozen=True):
     """Which output is spent.
 
     Args:
@@ -78,8 +79,7 @@ class OutPoint:
         return self.txid + _U32.pack(self.index)
 
 
-@dataclass(frozen=True, slots=True)
-class TxOutput:
+class TxOutput(msgspec.Struct, frozen=True):
     """An amount and the script that may spend it; `sats` is signed, as on the wire."""
 
     sats: int
@@ -104,8 +104,7 @@ class TxOutput:
         return cls(_I64.unpack_from(data, 0)[0], data[start:])
 
 
-@dataclass(frozen=True, slots=True)
-class TxInput:
+class TxInput(msgspec.Struct, frozen=True):
     """What is spent, the legacy unlocking script, and the sequence number."""
 
     outpoint: OutPoint

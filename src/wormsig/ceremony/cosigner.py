@@ -322,7 +322,7 @@ def same_payment(final: Transaction, unsigned: Transaction) -> bool:
     Returns:
         Whether version, inputs, sequences, outputs and locktime are the same.
     """
-    bare = tuple(replace(each, script_sig=b"") for each in final.inputs)
+    bare = tuple(structs.replace(each, script_sig=b"") for each in final.inputs)
     return replace(final, inputs=bare, witnesses=()).serialize(witness=False) == unsigned.serialize(witness=False)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from wormsig.bitcoin.tx import Transaction
 from wormsig.errors import PsbtError
@@ -50,7 +51,7 @@ def extract(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> Transaction:
             raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
     inputs = tuple(
         [
-            replace(txin, script_sig=final.script_sig) if final.script_sig else txin
+            structs.replace(txin, script_sig=final.script_sig) if final.script_sig else txin
             for txin, final in zip(psbt.tx.inputs, finals, strict=True)
         ]
     )

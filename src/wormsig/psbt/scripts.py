@@ -7,8 +7,9 @@ contradict itself. Signatures are checked against these, and nothing else.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from wormsig.bitcoin.script import (
     Multisig,
@@ -49,8 +50,7 @@ _UTXO_FIELD: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class InputScripts:
+class InputScripts(msgspec.Struct, frozen=True):
     """How one input is spent.
 
     Args:

@@ -6,8 +6,9 @@ miniscript's are put together in `solver`. Nothing here is verified.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from wormsig.bitcoin.script import push
 from wormsig.bitcoin.tx import write_compact
@@ -21,8 +22,7 @@ SINGLE_KEY: Final = frozenset({"wpkh", "sh-wpkh", "pkh"})
 """Script types of one ECDSA key."""
 
 
-@dataclass(frozen=True, slots=True)
-class FinalScripts:
+class FinalScripts(msgspec.Struct, frozen=True):
     """The final scripts of one input.
 
     Args:

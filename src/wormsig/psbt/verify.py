@@ -12,6 +12,8 @@ from dataclasses import InitVar, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from wormsig.bitcoin import schnorr, secp
 from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.bitcoin.sighash import ANYONECANPAY, SIGHASH_ALL, SIGHASH_DEFAULT, TAPROOT_TYPES
@@ -77,8 +79,7 @@ class SignatureProblem(enum.Enum):
     BAD_SCRIPT = "the input's script is missing or does not belong to its output"
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureCheck:
+class SignatureCheck(msgspec.Struct, frozen=True):
     """One signature and what was found.
 
     Args:

@@ -11,6 +11,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.wallet.model import BRANCHES
 
@@ -47,8 +49,7 @@ INPUT = Kind(0x06, 0x16)
 OUTPUT = Kind(0x02, 0x07)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """One key origin of a PSBT.
 
     Args:

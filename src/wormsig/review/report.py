@@ -11,6 +11,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
+
 from wormsig.review.findings import Code, Severity
 
 if TYPE_CHECKING:
@@ -37,8 +39,7 @@ Label: TypeAlias = "tuple[str | None, str | None]"
 """A key's fingerprint in hex, and our name for it; see `KeyView`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing that the review found.
 
     Args:
@@ -61,8 +62,7 @@ class Finding:
         return self.code.severity
 
 
-@dataclass(frozen=True, slots=True)
-class KeyView:
+class KeyView(msgspec.Struct, frozen=True):
     """A key that can sign an input.
 
     Args:
@@ -81,8 +81,7 @@ class KeyView:
         return self.key.hex()
 
 
-@dataclass(frozen=True, slots=True)
-class MusigView:
+class MusigView(msgspec.Struct, frozen=True):
     """Keys that sign as one (MuSig2, BIP327): what each has done so far, unchecked.
 
     Args:
@@ -98,8 +97,7 @@ class MusigView:
     leaf: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureView:
+class SignatureView(msgspec.Struct, frozen=True):
     """A signature that the PSBT carries.
 
     Args:
@@ -119,8 +117,7 @@ class SignatureView:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InputView:
+class InputView(msgspec.Struct, frozen=True):
     """One input.
 
     Args:
@@ -189,8 +186,7 @@ class OutputKind(enum.StrEnum):
     """Unspendable, carries data."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutputView:
+class OutputView(msgspec.Struct, frozen=True):
     """One output.
 
     Args:

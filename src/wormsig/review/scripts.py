@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from wormsig.bitcoin.script import (
     ScriptType,
@@ -21,8 +21,7 @@ _BARE = frozenset({ScriptType.BARE, ScriptType.UNKNOWN})
 """Kinds that hold their script themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(msgspec.Struct, frozen=True):
     """What stands behind a scriptPubKey.
 
     Args:

@@ -101,21 +101,20 @@ def _input_view(subject: Subject, index: int, signatures: Signatures, labels: La
     if kind == "tr":
         musig = musig_views(subject.psbt.inputs[index], own, {} if own is None else labels.own(own))
     final = signatures.finals.get(index)
-    return InputView(
-        index=index,
-        spends=txin.outpoint,
-        coin=coin,
-        script_type=kind,
-        mine=own is not None,
-        path=None if own is None else own.path,
-        threshold=threshold,
-        pubkeys=signing[0],
-        labels=signing[1],
-        sequence=txin.sequence,
-        signed=signatures.signed.get(index, 0),
-        final=final is not None,
-        satisfied=final is FinalState.VALID if final is not None else index in signatures.enough,
-        musig=musig,
+    return InputView(  # by place: names cost more than all the rest of making a view
+        index,
+        txin.outpoint,
+        coin,
+        kind,
+        own is not None,
+        None if own is None else own.path,
+        threshold,
+        *signing,
+        txin.sequence,
+        signatures.signed.get(index, 0),
+        final is not None,
+        final is FinalState.VALID if final is not None else index in signatures.enough,
+        musig,
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.ceremony import CEREMONY, setting
 from support.hostile import BTC, STRANGER, Coin, Out
+from support.values import replace
 from wormsig.app.context import highest_of
 from wormsig.app.history import NO_HISTORY, SIGNED_FILES, History, begin_signing
 from wormsig.app.home import Home

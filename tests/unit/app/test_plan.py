@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from support.hostile import scene_of
+from support.values import replace
 from wormsig.app.plan import cosigner_names, duration
 from wormsig.errors import ExitCode, UsageError
 
 WALLET = scene_of("wsh").wallet
-NAMELESS = dataclasses.replace(WALLET, keys=tuple(dataclasses.replace(key, name=None) for key in WALLET.keys))
+NAMELESS = replace(WALLET, keys=tuple(replace(key, name=None) for key in WALLET.keys))
 
 
 def test_everybody_but_our_own_signer_is_sent_a_code() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from support.ceremony import setting
 from support.receipts import Play, played
+from support.values import replace
 from wormsig.app.receipt_sides import About, iso, of_coordinator, of_cosigner
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.ceremony import receipt as parts
@@ -201,7 +201,7 @@ def test_a_coordinator_who_told_another_story_at_the_end_is_found():
     forged.offer("bob")
     forged.decline("bob", other)
     forged.offer("carol")
-    shown = of_coordinator(forged.there, dataclasses.replace(play.about(), now=play.clock + 100))
+    shown = of_coordinator(forged.there, replace(play.about(), now=play.clock + 100))
     differing = compare(theirs, shown).differing
     assert any("head" in each.what for each in differing)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.psbts import coin, coins, key_at, spend
+from support.values import replace
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.script import p2wsh_script
 from wormsig.bitcoin.tx import OutPoint, TxOutput

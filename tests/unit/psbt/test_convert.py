@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from support.psbts import coins, spend
+from support.values import replace
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput
 from wormsig.errors import PsbtError
 from wormsig.psbt import constructor, updater

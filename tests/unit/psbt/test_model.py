@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import cast
 
 from support.psbts import coin, coins, spend
+from support.values import replace
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.psbt import model, updater
 from wormsig.psbt.codec import parse, serialize

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from support.psbts import SATS, coin, coins, key_at, spend
+from support.values import replace
 from wormsig.bitcoin.script import hash160, multisig_script, p2wsh_script, push
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput, parse_transaction
 from wormsig.errors import InputError, NotSupportedError, PsbtError, ThresholdError

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from support.psbts import coin, key_at, spend
+from support.values import replace
 from wormsig.bitcoin import secp, sighash
 from wormsig.bitcoin.script import p2wsh_script, push
 from wormsig.bitcoin.tx import OutPoint, TxInput, TxOutput

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.taproot import FINAL, SECRET, SHA256, Coin, miniscript_coin, people, script_of, spend, taproot_coin
+from support.values import replace
 from wormsig.bitcoin import schnorr, secp
 from wormsig.bitcoin.taproot import TapLeaf
 from wormsig.errors import PsbtError

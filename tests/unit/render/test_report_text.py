@@ -3,11 +3,11 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
 from support.hostile import BTC, STRANGER, Coin, Out, add_input, edit_input, previous_tx, scene_of, with_output
+from support.values import replace
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.psbt import finalizer, verify
 from wormsig.render.lines import Line, Style, address_lines, hex_lines, plain, wrapped

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from support.hostile import Out, edit_input, scene_of
+from support.values import replace
 from wormsig.errors import ExitCode, NotSupportedError, RefusedError
 from wormsig.review.approve import approve, require_supported
 from wormsig.review.findings import Code

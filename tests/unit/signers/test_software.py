@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from support.cosigners import make_wallet, people
 from support.spending import approved, spend
+from support.values import replace
 from wormsig.bitcoin.keys import KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network
 from wormsig.errors import InputError, KeyFileError, RefusedError
@@ -63,8 +62,8 @@ def test_c21_places_come_from_the_wallet_not_from_the_psbt() -> None:
 
 def altered(yes: gate.Approved, path: str | None, *, mine: bool = True) -> gate.Approved:
     """An approval whose report says something else about input 0: no review makes one."""
-    view = dataclasses.replace(yes.report.inputs[0], path=path, mine=mine)
-    report = dataclasses.replace(yes.report, inputs=(view, *yes.report.inputs[1:]))
+    view = replace(yes.report.inputs[0], path=path, mine=mine)
+    report = replace(yes.report, inputs=(view, *yes.report.inputs[1:]))
     return gate.Approved(yes.psbt, report, yes.wallet, yes.psbt_sha256, yes.inputs, yes.by, gate._SEAL)
 
 
@@ -130,7 +129,7 @@ def test_one_master_key_signs_for_both_of_its_accounts() -> None:
     path = parse_path("48h/1h/9h/2h")
     second = WalletKey(KeyOrigin(ALICE.master.fingerprint, path), ALICE.master.derive(path).neuter())
     base = make_wallet([ALICE, BOB])
-    wallet = dataclasses.replace(base, keys=(*base.keys, second))
+    wallet = replace(base, keys=(*base.keys, second))
     signed = signer(ALICE, wallet).sign(approved(spend(wallet), wallet))
     assert len(partial_sigs(signed, 0)) == 2
     assert all(check.valid for check in check_signatures(signed))

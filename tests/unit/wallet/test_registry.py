@@ -5,13 +5,13 @@ import json
 import stat
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.cosigners import make_wallet, people
 from support.kinds import kind
+from support.values import replace
 from wormsig.bitcoin.network import Network
 from wormsig.errors import DescriptorError, StorageError, UsageError
 from wormsig.wallet import storage
@@ -238,7 +238,7 @@ def test_loading_a_kept_wallet_imports_no_descriptor_library(registry: Registry,
         "from wormsig.wallet.derive import Deriver\n"
         "w = Registry(pathlib.Path(sys.argv[1])).load('family')\n"
         "Deriver(w).script(0, 0)\n"
-        "heavy = {'btclib', 'btclib_wallet', 'bitcointx', 'bip39_slip39', 'pyrage', 'twisted', 'msgspec'}\n"
+        "heavy = {'btclib', 'btclib_wallet', 'bitcointx', 'bip39_slip39', 'pyrage', 'twisted'}\n"
         "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))\n"
     )
     done = subprocess.run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from hashlib import new, sha256
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.kinds import SECRET, kind
+from support.values import replace
 from wormsig.bitcoin.script import parse_pushes
 from wormsig.wallet.derive import Deriver
 from wormsig.wallet.sizes import ECDSA_SIZE, SCHNORR_SIZE, FinalSize, Spend, final_size
