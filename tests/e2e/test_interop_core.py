@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from decimal import Decimal
+from itertools import permutations
 
 import pytest
 
@@ -50,6 +51,8 @@ def core_wallet(payer, person, *, knows_the_wallet=True):
     key = person.key(payer.wallet.script_type)
     private = person.private_expression(payer.wallet.script_type)
     name = f"core {person.name} {payer.wallet.id[:8]}"
+    if name in payer.node.rpc.call("listwallets"):
+        return name
     payer.node.rpc.call("createwallet", wallet_name=name, blank=True)
     requests = []
     for branch in (0, 1):
@@ -97,6 +100,31 @@ def test_both_combine_to_the_same_bytes(payer, unsigned, knows_the_wallet):
     assert ours.send(core_transaction) == final.transaction.txid
     payer.node.mine()
     assert ours.confirmations(final.transaction.txid) == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(map(str, shape.values())))
+def test_every_pairing_of_signers_gives_the_same(payer, unsigned):
+    """Whoever of the three signs with whom, and whichever of the two programs each of them uses."""
+    ours = Node(payer.node.settings)
+    by_us = [sign(unsigned, person) for person in payer.people]
+    by_core = [
+        codec.parse(ours.process_psbt(core_wallet(payer, person), codec.serialize(unsigned))) for person in payer.people
+    ]
+    assert [codec.serialize(psbt) for psbt in by_core] == [codec.serialize(psbt) for psbt in by_us]
+    for first, second in permutations(range(3), 2):
+        answers = [("wormsig", codec.serialize(by_us[first])), ("core", codec.serialize(by_core[second]))]
+        combined = combine_answers(unsigned, answers, str)
+        assert (combined.wrong, combined.missing) == ((), {})
+        final = finalize_psbt(combined.psbt)
+        core_combined, core_final, core_transaction = _core_combines(payer, by_us[first], by_core[second])
+        assert codec.serialize(combined.psbt) == core_combined
+        assert codec.serialize(final.psbt) == core_final
+        assert final.transaction.serialize() == core_transaction
+        # One after the other, on the same PSBT.
+        in_turn = codec.parse(ours.process_psbt(core_wallet(payer, payer.people[second]), answers[0][1]))
+        assert codec.serialize(in_turn) == core_combined
+        assert codec.serialize(sign(by_core[second], payer.people[first])) == core_combined
+        assert payer.node.rpc.call("testmempoolaccept", [core_transaction.hex()])[0]["allowed"]
 
 
 @pytest.mark.parametrize("shape", SHAPES[::2], ids=lambda shape: shape["script_type"])
