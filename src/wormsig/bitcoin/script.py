@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import functools
 import hashlib
+import struct
 from typing import Final
 
 import msgspec
@@ -220,6 +221,10 @@ def classify(script: bytes) -> ScriptType:
     return kind
 
 
+_COMPRESSED_KEYS: Final = {count: struct.Struct("x" + count * "x33s" + "2x") for count in range(1, 17)}
+"""m-of-n scripts of compressed keys alone, taken apart at once."""
+
+
 class Multisig(msgspec.Struct, frozen=True):
     """An m-of-n of OP_CHECKMULTISIG; keys in script order, 33 or 65 bytes each."""
 
@@ -270,8 +275,9 @@ def parse_multisig(script: bytes) -> Multisig | None:
     threshold = script[0] - _OP_1 + 1
     if 1 <= threshold <= count <= 16 and end == 34 * count + 2 and script[1:-2:34] == b"\x21" * count:
         # Compressed keys alone, as nearly always: every input of every PSBT comes through here.
-        compressed = tuple([script[at : at + 33] for at in range(2, end - 1, 34)])
-        return Multisig(threshold, compressed) if not script[2:-2:34].strip(b"\x02\x03") else None
+        if script[2:-2:34].strip(b"\x02\x03"):
+            return None
+        return Multisig(threshold, _COMPRESSED_KEYS[count].unpack(script))
     return _parse_any_multisig(script, end)
 
 

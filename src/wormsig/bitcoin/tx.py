@@ -350,7 +350,9 @@ def _skip_outputs(raw: bytes, offset: int, outputs: int, index: int) -> tuple[in
         offset += 9 + size
     if found < 0:
         raise InputError(f"has no output {index}")
-    size, begin = read_compact(raw, found + 8)
+    size, begin = raw[found + 8], found + 9
+    if size >= 0xFD:
+        size, begin = read_compact(raw, found + 8)
     return offset, TxOutput(_I64.unpack_from(raw, found)[0], raw[begin : begin + size])
 
 
@@ -360,11 +362,16 @@ def _walk(raw: bytes, index: int) -> tuple[bytes, TxOutput]:
     witness = raw[4] == 0 and _has_marker(raw)
     begin = 6 if witness else 4
     end = len(raw)
-    inputs, offset = read_compact(raw, begin)
+    inputs, offset = raw[begin], begin + 1
+    if inputs >= 0xFD:
+        inputs, offset = read_compact(raw, begin)
     if inputs * _MIN_INPUT > end - offset:
         raise InputError("claims more inputs than its bytes can hold")
     offset = _skip_inputs(raw, offset, inputs)
-    outputs, offset = read_compact(raw, offset)
+    outputs = raw[offset]
+    offset += 1
+    if outputs >= 0xFD:
+        outputs, offset = read_compact(raw, offset - 1)
     if outputs * _MIN_OUTPUT > end - offset:
         raise InputError("claims more outputs than its bytes can hold")
     body, found = _skip_outputs(raw, offset, outputs, index)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from wormsig.psbt import miniscript
 from wormsig.psbt.preimages import HASHES, PREIMAGE_SIZE
-from wormsig.psbt.solver import expression, means_of
+from wormsig.psbt.solver import expression, means_of, satisfy
 from wormsig.psbt.verify import SignatureCheck, SignatureProblem, judge
 from wormsig.psbt.witnesses import FinalCheck, FinalState
 
@@ -42,12 +42,11 @@ def take_apart(psbt: Psbt, finals: Mapping[int, Unknown], allowed: frozenset[int
     checks: dict[int, FinalCheck] = {}
     for index, final in finals.items():
         each = _Apart(psbt, index, final)
-        if not each.is_miniscript or tries > MAX_TRIES:
+        if each.is_miniscript and each.find_keys(allowed, MAX_TRIES - tries):
+            checks[index] = each.verdict()
+        else:
             checks[index] = FinalCheck(index, FinalState.NOT_CHECKED)
-            continue
-        each.find_keys(allowed)
         tries += each.tries
-        checks[index] = each.verdict()
     return checks
 
 
@@ -76,14 +75,20 @@ class _Apart:
             return len(item) in {64, 65}
         return 9 <= len(item) <= 73 and item[0] == 0x30
 
-    def find_keys(self, allowed: frozenset[int]) -> None:
-        """Try each signature with the keys that have none yet, in script order from the top of the stack down."""
+    def find_keys(self, allowed: frozenset[int], most: int) -> bool:
+        """Try each signature with the keys that have none yet, in script order from the top of the stack down.
+
+        Returns:
+            False when more than so many verifications would be needed.
+        """
         keys = list(dict.fromkeys(miniscript.keys_of(self._node)))
         for item in reversed(self._final.items):
             if not self._like_a_signature(item):
                 continue
             check = SignatureCheck(self._index, b"", item, SignatureProblem.INVALID)
             for key in keys:
+                if self.tries >= most:
+                    return False
                 self.tries += 1
                 tried = (self._index, key + self._leaf_hash, item)
                 (check,) = judge(self._psbt, [tried], allowed, {self._index: self._final.scripts})
@@ -96,7 +101,8 @@ class _Apart:
                 check = SignatureCheck(self._index, b"", item, SignatureProblem.INVALID)
             self._checks.append(check)
             if not check.valid:
-                return
+                break
+        return True
 
     def _preimages(self) -> list[tuple[int, bytes, bytes]]:
         """Key type, digest and preimage, of items that hash to something the script asks for."""
@@ -121,9 +127,8 @@ class _Apart:
         for kind, digest, preimage in preimages:
             given.setdefault(HASHES[kind][0], {})[digest] = preimage
         means = means_of(self._psbt, self._index, self._signatures)
-        stack = miniscript.satisfy(
-            self._node, miniscript.Means(means.locktime, means.sequence, means.version, given, self._signatures)
-        )
+        shown = miniscript.Means(means.locktime, means.sequence, means.version, given, self._signatures)
+        stack = satisfy(self._psbt, self._node, shown)
         state = FinalState.VALID if stack == self._final.items else FinalState.NOT_CHECKED
         fields = tuple([(bytes((kind,)) + digest, preimage) for kind, digest, preimage in preimages])
         return FinalCheck(self._index, state, checks, fields)

@@ -64,11 +64,11 @@ def put_signatures(fields: Fields, signatures: Mapping[SignatureKey, bytes]) -> 
         together = {key: together[key] for key in sorted(together, key=lambda key: hash160(key[1:]))}
     result: dict[bytes, bytes] = {}
     for key, value in fields.items():
-        if together and key[0] > PARTIAL_SIG:
-            result.update(together)
-            together = {}
+        if key[0] > PARTIAL_SIG:
+            break
         result[key] = value
     result.update(together)
+    result.update(fields)  # what stands before them stays there
     return result
 
 

@@ -25,8 +25,11 @@ class Memo:
         "expressions",
         "finals",
         "key_hashes",
+        "operations",
+        "preimages",
         "previous",
         "read",
+        "satisfied",
         "scripts",
         "sighasher",
         "spent",
@@ -48,6 +51,11 @@ class Memo:
         """Scripts that were read back as miniscript (`solver`), with the keys that they hold the hashes of."""
         self.read = 0
         """How many operations such scripts had, in sum."""
+        self.operations: dict[int, int] = {}
+        """Identity of such an expression -> operations of its script."""
+        self.satisfied = 0
+        """What satisfying them has cost, in sum."""
+        self.preimages: dict[int, tuple[Fields, dict[str, dict[bytes, bytes]]]] = {}
         self.key_hashes: dict[tuple[int, bool], tuple[Fields, dict[bytes, bytes]]] = {}
         self.finals: dict[int, tuple[Fields, FinalScripts]] = {}
         """Final scripts that were made from verified signatures, with the very map that holds them."""

@@ -38,6 +38,15 @@ A few seconds' work (THREATS C16), and 2,700 inputs of usual scripts: twice what
 """
 _PER_SCRIPT: Final = 20
 """What reading the smallest script costs, in operations: most of a millisecond."""
+_PER_PAIR: Final = 50
+"""So many pairs of operations cost as much as one: a `thresh` of many parts takes quadratic time."""
+
+MAX_SCRIPT: Final = 100_000
+"""Bytes of a script that is read back: the largest `multi_a` has 34,000, and no P2WSH script more than 10,000."""
+
+MAX_SATISFYING: Final = 3_000_000
+"""The same for satisfying scripts, which every input asks for again, whatever it shares with others."""
+_PER_SATISFYING_PAIR: Final = 8
 
 
 def solve(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> FinalScripts | None:
@@ -65,7 +74,7 @@ def solve(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> FinalScr
     node = _witness_expression(psbt, index, scripts, held)
     if node is None or scripts.witness is None:
         return None
-    stack = miniscript.satisfy(node, means_of(psbt, index, held))
+    stack = satisfy(psbt, node, means_of(psbt, index, held))
     return None if stack is None else FinalScripts(nested_sig(scripts), (*stack, scripts.witness))
 
 
@@ -88,9 +97,7 @@ def lacking(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> int | 
     node = _witness_expression(psbt, index, scripts, held)
     if node is None:
         return None
-    means = means_of(psbt, index, held)
-    count = miniscript.lacking(node, means)
-    return None if count == 0 and miniscript.satisfy(node, means) is None else count
+    return _expression_lacks(psbt, node, means_of(psbt, index, held))
 
 
 def is_known(psbt: Psbt, index: int, scripts: InputScripts) -> bool:
@@ -163,7 +170,7 @@ def _leaf_stack(psbt: Psbt, index: int, leaf: Leaf, signatures: Mapping[bytes, b
     if leaf.multi_a is not None:
         return _multi_a_stack(leaf.multi_a, signatures)
     node = _leaf_expression(psbt, index, leaf, signatures)
-    return None if node is None else miniscript.satisfy(node, means_of(psbt, index, signatures))
+    return None if node is None else satisfy(psbt, node, means_of(psbt, index, signatures))
 
 
 def _multi_a_stack(multi_a: MultiA, signatures: Mapping[bytes, bytes]) -> tuple[bytes, ...] | None:
@@ -197,9 +204,7 @@ def _leaf_lacks(psbt: Psbt, index: int, leaf: Leaf, signatures: Mapping[bytes, b
     node = _leaf_expression(psbt, index, leaf, signatures)
     if node is None:
         return None
-    means = means_of(psbt, index, signatures)
-    count = miniscript.lacking(node, means)
-    return None if count == 0 and miniscript.satisfy(node, means) is None else count
+    return _expression_lacks(psbt, node, means_of(psbt, index, signatures))
 
 
 def _guess_taproot(psbt: Psbt, index: int, proven: TaprootScripts, held: Held) -> FinalScripts | None:
@@ -238,10 +243,43 @@ def _guess_leaf(
 def means_of(psbt: Psbt, index: int, signatures: Mapping[bytes, bytes]) -> miniscript.Means:
     """What there is to satisfy a script of an input with: its signatures and preimages, the transaction's locks."""
     tx = psbt.tx
-    preimages: dict[str, dict[bytes, bytes]] = {}
-    for name, digest, preimage in preimages_in(psbt.inputs[index]):
-        preimages.setdefault(name, {})[digest] = preimage
+    preimages = _preimages_of(psbt, index)
     return miniscript.Means(tx.locktime, tx.inputs[index].sequence, tx.version, preimages, signatures)
+
+
+def _preimages_of(psbt: Psbt, index: int) -> Mapping[str, Mapping[bytes, bytes]]:
+    """The hash's name -> digest -> preimage; looked for once, however many leaves ask (THREATS C16)."""
+    memo, fields = psbt.memo.preimages, psbt.inputs[index]
+    known = memo.get(index)
+    if known is None or known[0] is not fields:
+        found: dict[str, dict[bytes, bytes]] = {}
+        for name, digest, preimage in preimages_in(fields):
+            found.setdefault(name, {})[digest] = preimage
+        known = memo[index] = (fields, found)
+    return known[1]
+
+
+def satisfy(psbt: Psbt, node: miniscript.Expression, means: miniscript.Means) -> tuple[bytes, ...] | None:
+    """`miniscript.satisfy` of what `expression` gave, bounded over all inputs (THREATS C16).
+
+    Returns:
+        None also when too much was satisfied already.
+    """
+    return miniscript.satisfy(node, means) if _may_satisfy(psbt, node) else None
+
+
+def _may_satisfy(psbt: Psbt, node: miniscript.Expression) -> bool:
+    memo = psbt.memo
+    count = memo.operations.get(id(node), 0)
+    memo.satisfied += count + count * count // _PER_SATISFYING_PAIR + _PER_SCRIPT
+    return memo.satisfied <= MAX_SATISFYING
+
+
+def _expression_lacks(psbt: Psbt, node: miniscript.Expression, means: miniscript.Means) -> int | None:
+    if not _may_satisfy(psbt, node):
+        return None
+    count = miniscript.lacking(node, means)
+    return None if count == 0 and satisfy(psbt, node, means) is None else count
 
 
 def _guess_expression(
@@ -252,9 +290,8 @@ def _guess_expression(
     preimages = {name: dict(known) for name, known in means.preimages.items()}
     for name, digest in miniscript.digests_of(node):
         preimages.setdefault(name, {}).setdefault(digest, bytes(32))
-    return miniscript.satisfy(
-        node, miniscript.Means(means.locktime, means.sequence, means.version, preimages, means.signatures)
-    )
+    everything = miniscript.Means(means.locktime, means.sequence, means.version, preimages, means.signatures)
+    return satisfy(psbt, node, everything)
 
 
 def _witness_expression(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> miniscript.Expression | None:
@@ -288,11 +325,12 @@ def expression(
     hashed = _hashed_keys(psbt, index, script, tapscript, keys)
     known: Any = memo.get((script, tapscript, hashed), memo)
     if known is memo:
-        count = len(operations(script) or ())
-        psbt.memo.read += count + _PER_SCRIPT
+        count = len(operations(script) or ()) if len(script) <= MAX_SCRIPT else 0
+        psbt.memo.read += count + count * count // _PER_PAIR + _PER_SCRIPT
         too_much = psbt.memo.read > MAX_OPERATIONS
         known = None if too_much or not count else miniscript.read(script, dict(hashed), tapscript=tapscript)
         memo[script, tapscript, hashed] = known
+        psbt.memo.operations[id(known)] = count  # the expression lives as long as the memo does
     return known
 
 
@@ -300,7 +338,7 @@ def _hashed_keys(
     psbt: Psbt, index: int, script: bytes, tapscript: bool, keys: Iterable[bytes]
 ) -> tuple[tuple[bytes, bytes], ...]:
     """Digest and key, of keys that a script holds the hash of."""
-    digests = [data for data in pushed(script) if len(data) == 20]
+    digests = [data for data in pushed(script) if len(data) == 20] if len(script) <= MAX_SCRIPT else []
     if not digests:
         return ()
     named, given = _key_hashes(psbt, index, tapscript), {hash160(key): key for key in keys}

@@ -20,6 +20,7 @@ from wormsig.review.taproot import TAPROOT_FIELDS, has_key_path, own_taproot_pro
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from wormsig.bitcoin.tx import OutPoint
     from wormsig.psbt.model import Fields
     from wormsig.review.claims import KeyIndex
     from wormsig.review.context import ReviewContext
@@ -70,10 +71,10 @@ def _duplicates(subject: Subject) -> list[Finding]:
     tx = subject.psbt.tx
     if not tx.inputs:
         return [Finding(Code.NO_INPUTS, "transaction", "the transaction has no inputs")]
-    seen: dict[bytes, int] = {}
+    seen: dict[OutPoint, int] = {}
     found: list[Finding] = []
     for index, txin in enumerate(tx.inputs):
-        first = seen.setdefault(txin.outpoint.serialize(), index)
+        first = seen.setdefault(txin.outpoint, index)
         if first != index:
             message = f"input {index} spends the same coin as input {first}"
             found.append(Finding(Code.DUPLICATE_INPUT, f"input {index}", message, details=(str(txin.outpoint),)))

@@ -6,7 +6,6 @@ claims is shown without a name.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.network import address_of
@@ -40,13 +39,14 @@ _DERIVATION_KEY, _TAP_DERIVATION_KEY = bytes((INPUT.ecdsa,)), bytes((INPUT.tapro
 class Labels:
     """Fingerprint and name of each key of the wallet's scripts, written once a branch."""
 
-    __slots__ = ("_known", "_labels", "_sorted", "_wallet")
+    __slots__ = ("_claimed", "_known", "_labels", "_sorted", "_wallet")
 
     def __init__(self, subject: Subject) -> None:
         self._wallet = None if subject.keys is None else subject.keys.wallet
         self._sorted = self._wallet is not None and self._wallet.sorted
         self._labels: dict[int, tuple[Label, ...]] = {}
         self._known: dict[tuple[Label, ...], tuple[Label, ...]] = {}
+        self._claimed: dict[tuple[bytes, ...], tuple[Label, ...]] = {}
 
     def _of(self, script: WalletScript) -> tuple[Label, ...]:
         labels = self._labels.get(script.branch)
@@ -69,6 +69,13 @@ class Labels:
     def shared(self, labels: tuple[Label, ...]) -> tuple[Label, ...]:
         """The same labels, held once: thousands of inputs have them in a few orders."""
         return self._known.setdefault(labels, labels)
+
+    def claimed(self, fingerprints: tuple[bytes, ...]) -> tuple[Label, ...]:
+        """Labels of keys of which only a fingerprint is claimed, held once as well."""
+        labels = self._claimed.get(fingerprints)
+        if labels is None:
+            labels = self._claimed[fingerprints] = tuple([(four.hex() or None, None) for four in fingerprints])
+        return labels
 
     def signers(self, script: WalletScript) -> dict[bytes, Label]:
         """The same for what signatures stand under: in taproot also an internal key that several hold together."""
@@ -133,21 +140,19 @@ def _foreign_parts(subject: Subject, index: int, labels: Labels) -> tuple[str, i
         pubkeys = tuple([pubkey for pubkey in known if digest is not None and pays_key(digest, pubkey)])
     else:
         pubkeys = behind.taproot.pubkeys
-    claimed = tuple([(claimed_fingerprint(fields, pubkey), None) for pubkey in pubkeys])
-    return behind.kind, threshold, (pubkeys, labels.shared(claimed))
+    return behind.kind, threshold, (pubkeys, labels.claimed(tuple([_claimed(fields, key) for key in pubkeys])))
 
 
 def claimed_fingerprint(fields: Mapping[bytes, bytes], pubkey: bytes) -> str | None:
     """The fingerprint that the PSBT claims for a key, hex."""
+    return _claimed(fields, pubkey).hex() or None
+
+
+def _claimed(fields: Mapping[bytes, bytes], pubkey: bytes) -> bytes:
+    """The four bytes of it; empty when nothing is claimed."""
     if len(pubkey) != 32:
-        return _fingerprint(fields.get(_DERIVATION_KEY + pubkey, b"")[:4])
-    return _fingerprint(tap_origin(fields.get(_TAP_DERIVATION_KEY + pubkey, b""))[:4])
-
-
-@lru_cache(maxsize=256)
-def _fingerprint(four: bytes) -> str | None:
-    """As hex, None when there is none; the same text for each of the many keys that one person has in a PSBT."""
-    return four.hex() or None
+        return fields.get(_DERIVATION_KEY + pubkey, b"")[:4]
+    return tap_origin(fields.get(_TAP_DERIVATION_KEY + pubkey, b""))[:4]
 
 
 def signature_views(subject: Subject, signatures: Signatures, labels: Labels) -> tuple[SignatureView, ...]:
