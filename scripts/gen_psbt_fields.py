@@ -13,8 +13,8 @@ Every key type that is known here. All others, and proprietary ones, are kept as
 
 *In* says which PSBT versions allow a field; **bold** where every map has to have it. *Answer* marks what a cosigner's
 answer may bring into the coordinator's copy, once it is verified; everything else that comes back changed is reported
-and left. MuSig2's nonces and partial signatures cannot be verified here yet, so they are reported and left as well. *Final* marks what stays in an input that is final. Fields of drafts are named and kept, and their form is
-not judged.
+and left. MuSig2's nonces and partial signatures cannot be verified here yet: they are reported and left as well.
+*Final* marks what stays in an input that is final. Fields of drafts are named and kept, and their form is not judged.
 
 """
 
