@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from wormsig.bitcoin import batch
 from wormsig.bitcoin.batch import share_out
 
 
@@ -19,6 +20,18 @@ def test_little_work_stays_in_this_thread() -> None:
     assert share_out(230, 0.1, lambda *_: threading.get_ident()) == [here]
 
 
+@pytest.mark.parametrize(
+    ("cores", "count", "cost", "parts"), [(2, 160, 1, 10), (2, 1000, 0.1, 6), (8, 24, 1, 8), (1, 160, 1, 1)]
+)
+def test_parts_are_small_and_no_fewer_than_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, count: int, cost: float, parts: int
+) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: cores)
+    sizes = share_out(count, cost, lambda first, last: last - first)
+    assert len(sizes) == parts
+    assert max(sizes) - min(sizes) <= 1
+
+
 def test_the_first_failure_is_raised_when_all_is_done() -> None:
     done: list[int] = []
 
@@ -30,6 +43,4 @@ def test_the_first_failure_is_raised_when_all_is_done() -> None:
     with pytest.raises(ValueError, match=r"\d+") as caught:
         share_out(1000, 1, work)
     assert sorted(done) == list(range(1000))
-    starts = [number for number in range(1, 1000) if str(number) == str(caught.value)]
-    assert starts
-    assert starts[0] <= 500
+    assert int(str(caught.value)) <= 500
