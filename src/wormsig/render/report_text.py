@@ -6,6 +6,7 @@ Nothing important is said by colour alone.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from wormsig.render.lines import Line, Style, address_lines, hex_lines, wrapped
@@ -215,10 +216,12 @@ def _input_detail(report: Report, view: InputView, signed: dict[str, bool]) -> l
     for group in groups:
         lines += _musig_lines(group, view, indent)
     shown = {key.pubkey for key in view.keys}
-    for pubkey, valid in sorted(signed.items()):
-        if pubkey not in shown:
-            state = _STATES[True] if valid else "  DOES NOT COUNT"
-            lines.append(Line(f"{indent}{_signer_words(report, view, pubkey)}{state}"))
+    others = [pubkey for pubkey in sorted(signed) if pubkey not in shown]
+    names = _signer_names(report, view.index) if others else {}
+    for pubkey in others:
+        state = _STATES[True] if signed[pubkey] else "  DOES NOT COUNT"
+        who = sanitize(names[pubkey], 200) if pubkey in names else pubkey or "a signature of no known key"
+        lines.append(Line(f"{indent}{who}{state}"))
     lines.append(Line(f"{indent}{_signature_state(view)}, sequence {view.sequence:#010x}"))
     return lines
 
@@ -233,10 +236,11 @@ def _key_words(key: KeyView, view: InputView) -> str:
     return f"{who}{name}{claimed}"
 
 
-def _signer_words(report: Report, view: InputView, pubkey: str) -> str:
-    """A key that signed and is not one of those that can sign alone."""
-    names = [each.name for each in report.signatures if (each.input, each.pubkey) == (view.index, pubkey) and each.name]
-    return sanitize(names[0], 200) if names else pubkey or "a signature of no known key"
+def _signer_names(report: Report, index: int) -> dict[str, str]:
+    """Public key -> name, of the signatures of an input; signatures stand in the order of inputs."""
+    begin = bisect_left(report.signatures, index, key=lambda each: each.input)
+    end = bisect_right(report.signatures, index, key=lambda each: each.input)
+    return {each.pubkey: each.name for each in reversed(report.signatures[begin:end]) if each.name}
 
 
 def _musig_lines(group: MusigView, view: InputView, indent: str) -> list[Line]:

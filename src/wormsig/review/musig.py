@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from wormsig.wallet.derive import WalletScript
     from wormsig.wallet.model import Wallet
 
-MUSIG_FIELDS = frozenset({MUSIG2_PARTICIPANT_PUBKEYS, MUSIG2_PUB_NONCE, MUSIG2_PARTIAL_SIG})
+_ROUNDS = frozenset({MUSIG2_PUB_NONCE, MUSIG2_PARTIAL_SIG})
+
+MAX_SHOWN = 5_000
+"""Keys and groups of keys that are shown of one input: a few fields can claim millions (THREATS C16)."""
 
 _KEY = 33
 _TAP_DERIVATION = bytes((INPUT.taproot,))
@@ -36,24 +39,29 @@ def musig_views(
         own: The wallet's script when the input is the wallet's: then its aggregates count, not the PSBT's.
         names: X-only public key -> fingerprint and name, of the wallet's keys.
     """
-    there = [key for key in fields if key[0] in MUSIG_FIELDS]
+    there = [(key[0], _participant(key), _leaf(key)) for key in fields if key[0] in _ROUNDS]
     aggregates = dict(_aggregates(fields)) if own is None else {}
     if own is not None and own.taproot is not None:
         aggregates = dict(own.taproot.participants)
     if not aggregates:
         return ()
+    begun = _begun(there, own)
+    held = frozenset(there)
     views: list[MusigView] = []
+    room = MAX_SHOWN
     for participants in aggregates.values():
-        inside = frozenset(participants)
-        leaves = dict.fromkeys(_leaf(key) for key in there if _participant(key) in inside) or {b"": None}
-        for leaf in leaves:
-            nonces = {_participant(key) for key in there if key[0] == MUSIG2_PUB_NONCE and _leaf(key) == leaf}
-            signed = {_participant(key) for key in there if key[0] == MUSIG2_PARTIAL_SIG and _leaf(key) == leaf}
+        leaves: dict[bytes, None] = {}
+        for pubkey in dict.fromkeys(participants):
+            leaves |= begun.get(pubkey, {})
+        for leaf in leaves or {b"": None}:
+            room -= 1 + len(participants)
+            if room < 0:
+                return tuple(views)
             views.append(
                 MusigView(
                     keys=tuple([_key_view(fields, names, pubkey) for pubkey in participants]),
-                    nonces=tuple([pubkey in nonces for pubkey in participants]),
-                    signed=tuple([pubkey in signed for pubkey in participants]),
+                    nonces=tuple([(MUSIG2_PUB_NONCE, pubkey, leaf) in held for pubkey in participants]),
+                    signed=tuple([(MUSIG2_PARTIAL_SIG, pubkey, leaf) in held for pubkey in participants]),
                     leaf=leaf.hex() or None,
                 )
             )
@@ -66,14 +74,27 @@ def _aggregates(fields: Fields) -> Iterator[tuple[bytes, tuple[bytes, ...]]]:
             yield key[1:], tuple(value[at : at + _KEY] for at in range(0, len(value), _KEY))
 
 
+def _begun(there: Sequence[tuple[int, bytes, bytes]], own: WalletScript | None) -> dict[bytes, dict[bytes, None]]:
+    """Participant -> the leaves that it has given something for; of the wallet's scripts only those that it has."""
+    real: frozenset[bytes] | None = None
+    if own is not None and own.taproot is not None:
+        tree = own.taproot.output.tree
+        real = frozenset([b"", *[leaf.hash for _, leaf in (tree.leaves if tree is not None else ())]])
+    begun: dict[bytes, dict[bytes, None]] = {}
+    for _, pubkey, leaf in there:
+        if real is None or leaf in real:
+            begun.setdefault(pubkey, {})[leaf] = None
+    return begun
+
+
 def _participant(key: bytes) -> bytes:
-    """Whose nonce or signature a field is; empty for other fields."""
-    return key[1 : 1 + _KEY] if key[0] != MUSIG2_PARTICIPANT_PUBKEYS else b""
+    """Whose nonce or signature a field is."""
+    return key[1 : 1 + _KEY]
 
 
 def _leaf(key: bytes) -> bytes:
     """The leaf that a nonce or signature is for; empty for the key path."""
-    return key[1 + 2 * _KEY :] if key[0] != MUSIG2_PARTICIPANT_PUBKEYS else b""
+    return key[1 + 2 * _KEY :]
 
 
 def _key_view(fields: Fields, names: Mapping[bytes, tuple[str | None, str | None]], pubkey: bytes) -> KeyView:

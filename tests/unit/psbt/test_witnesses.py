@@ -207,7 +207,7 @@ def test_c16_trying_keys_is_bounded_over_all_inputs(monkeypatch: pytest.MonkeyPa
     done = finalize(verify(signed))
     finals = {index: made for index in range(6) if (made := final_of(done, index)) is not None}
     assert {check.state for check in match(psbt, finals)} == {FinalState.VALID}
-    monkeypatch.setattr(apart, "MAX_TRIES", 8)
+    monkeypatch.setattr(apart, "MAX_TRIES", 9)
     states = [check.state for check in match(psbt, finals)]
     assert states == [FinalState.VALID] * 3 + [FinalState.NOT_CHECKED] * 3
 
