@@ -17,7 +17,7 @@ from wormsig.bitcoin.points import has_pubkey_form, point_of
 from wormsig.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from wormsig.bitcoin.batch import Item
 
@@ -225,28 +225,31 @@ def verify_batch(items: Sequence[Item]) -> list[bool]:
     return [answer for part in parts for answer in part]
 
 
-def sign_batch(items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bytes | None]:
+def sign_batch(count: int, items: Callable[[int, int], Iterable[tuple[bytes, bytes, bytes]]]) -> list[bytes | None]:
     """Sign many digests as `ecdsa_sign` does, on every core when there are enough of them.
 
     Each signature is verified before it is handed out: one by a key that is not the public key's, or one that was
     computed wrongly and might give the key away, leaves nothing but None.
 
     Args:
-        items: Secret key, public key (33 or 65 bytes) and digest of each.
+        count: How many.
+        items: Gives secret key, public key (33 or 65 bytes) and digest of those from a number up to another. What it
+            computes for that is computed in the thread that signs, while others sign.
 
     Returns:
         The signatures, in order; None for one that does not verify under its public key.
 
     Raises:
         InputError: As `ecdsa_sign`.
+        Exception: Whatever `items` raised.
     """
 
     def work(first: int, last: int) -> list[bytes | None]:
         signing = _signing()
         made: list[bytes | None] = []
-        for seckey, pubkey, digest in items[first:last]:
+        for seckey, pubkey, digest in items(first, last):
             der = signing.sign(seckey, digest)
             made.append(der if signing.is_signed_by(point_of(pubkey), digest) else None)
         return made
 
-    return [signature for part in share_out(len(items), _SIGNING_COST, work) for signature in part]
+    return [signature for part in share_out(count, _SIGNING_COST, work) for signature in part]

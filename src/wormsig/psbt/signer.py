@@ -20,7 +20,7 @@ from wormsig.psbt.modifiable import after_signing
 from wormsig.psbt.scripts import InputScripts, input_scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from wormsig.bitcoin.batch import Item
     from wormsig.psbt.sigkeys import SignatureKey
@@ -74,20 +74,20 @@ def sign_inputs(
 class _Made:
     """What is to be signed, and what was: nobody sees a signature before it is verified."""
 
-    __slots__ = ("_bip340", "_ecdsa", "_places", "_psbt", "_signatures")
+    __slots__ = ("_bip340", "_ecdsa", "_psbt", "_signatures")
 
     def __init__(self, psbt: Psbt) -> None:
         self._psbt = psbt
-        self._ecdsa: list[tuple[bytes, bytes, bytes]] = []
-        self._places: list[tuple[int, bytes, bytes]] = []
+        self._ecdsa: list[tuple[int, InputScripts, int, bytes, bytes]] = []
         self._bip340: list[Item] = []
         self._signatures: dict[int, dict[SignatureKey, bytes]] = {}
 
     def ecdsa(self, index: int, scripts: InputScripts, sighash: int, key: tuple[bytes, bytes]) -> None:
         """Note what to sign with a public key's secret key: all of it is signed together."""
-        pubkey, seckey = key
-        self._ecdsa.append((seckey, pubkey, digest(self._psbt, index, scripts, sighash)))
-        self._places.append((index, pubkey, bytes((sighash,))))
+        if not (self._ecdsa and scripts.segwit):
+            # What the inputs share is computed once, before there are threads; so is the cap on legacy hashing kept.
+            digest(self._psbt, index, scripts, sighash)
+        self._ecdsa.append((index, scripts, sighash, *key))
 
     def taproot(self, index: int, scripts: InputScripts, sighash: int, key: tuple[bytes, bytes, bytes]) -> None:
         """Sign everything that one key can: x-only key, secret key and auxiliary bytes."""
@@ -106,16 +106,22 @@ class _Made:
             self._bip340.append((place[:32], message, signature))
             here[place] = signature + bytes((sighash,)) if sighash else signature
 
+    def _to_sign(self, first: int, last: int) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """Secret key, public key and digest."""
+        for index, scripts, sighash, pubkey, seckey in self._ecdsa[first:last]:
+            yield seckey, pubkey, digest(self._psbt, index, scripts, sighash)
+
     def verified(self) -> dict[int, dict[SignatureKey, bytes]]:
         """Input -> `SignatureKey` -> signature.
 
         A wrong secret key, or a computing error that would give the key away, never leaves this module.
         """
         found = self._signatures
-        for (index, pubkey, sighash), der in zip(self._places, secp.sign_batch(self._ecdsa), strict=True):
+        signed = secp.sign_batch(len(self._ecdsa), self._to_sign)
+        for (index, _, sighash, pubkey, _), der in zip(self._ecdsa, signed, strict=True):
             if der is None:
                 raise _wrong_key(pubkey)
-            found.setdefault(index, {})[pubkey] = der + sighash
+            found.setdefault(index, {})[pubkey] = der + bytes((sighash,))
         _, answers = schnorr.verify_mixed((), self._bip340)
         for (xonly, _, _), good in zip(self._bip340, answers, strict=True):
             if not good:
