@@ -9,11 +9,14 @@ import enum
 import functools
 import hashlib
 import struct
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
 from wormsig.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_MULTISIG_KEYS: Final = 20
 ANCHOR_SCRIPT: Final = bytes.fromhex("51024e73")
@@ -110,33 +113,42 @@ def push(data: bytes) -> bytes:
     return bytes((_OP_PUSHDATA4,)) + size.to_bytes(4, "little") + data
 
 
-def operations(script: bytes) -> list[tuple[int, bytes | None, int]] | None:
-    """Split a script.
+Operation: TypeAlias = "tuple[int, bytes | None, int]"
+"""Opcode, pushed bytes (None when it pushes none from the script) and the offset behind it."""
 
-    Returns:
-        Opcode, pushed bytes (None when it pushes none from the script) and the offset behind it, of each operation;
-        None when the script ends within a push.
+
+def walk(script: bytes) -> Iterator[Operation]:
+    """Go through a script, without holding what could be a hundred times its bytes.
+
+    Raises:
+        InputError: The script ends within a push; what came before it was given.
     """
-    found: list[tuple[int, bytes | None, int]] = []
     offset, end = 0, len(script)
     while offset < end:
         opcode = script[offset]
         offset += 1
         if opcode > _OP_PUSHDATA4:
-            found.append((opcode, None, offset))
+            yield opcode, None, offset
             continue
         size = opcode
         if opcode >= _OP_PUSHDATA1:
             width = 1 << (opcode - _OP_PUSHDATA1)
             if offset + width > end:
-                return None
+                raise InputError("script ends within a push")
             size = int.from_bytes(script[offset : offset + width], "little")
             offset += width
         if size > end - offset:
-            return None
+            raise InputError("script ends within a push")
         offset += size
-        found.append((opcode, script[offset - size : offset], offset))
-    return found
+        yield opcode, script[offset - size : offset], offset
+
+
+def operations(script: bytes) -> list[Operation] | None:
+    """A script as a list: for short ones; None when it ends within a push."""
+    try:
+        return list(walk(script))
+    except InputError:
+        return None
 
 
 def parse_pushes(script: bytes) -> list[bytes] | None:
@@ -144,19 +156,19 @@ def parse_pushes(script: bytes) -> list[bytes] | None:
 
     OP_0 is empty, OP_1 to OP_16 are one byte, OP_1NEGATE is 81.
     """
-    parts = operations(script)
-    if parts is None:
-        return None
     stack: list[bytes] = []
-    for opcode, data, _ in parts:
-        if data is not None:
-            stack.append(data)
-        elif opcode == _OP_1NEGATE:
-            stack.append(b"\x81")
-        elif _OP_1 <= opcode <= _OP_16:
-            stack.append(bytes((opcode - _OP_1 + 1,)))
-        else:
-            return None
+    try:
+        for opcode, data, _ in walk(script):
+            if data is not None:
+                stack.append(data)
+            elif opcode == _OP_1NEGATE:
+                stack.append(b"\x81")
+            elif _OP_1 <= opcode <= _OP_16:
+                stack.append(bytes((opcode - _OP_1 + 1,)))
+            else:
+                return None
+    except InputError:
+        return None
     return stack
 
 
@@ -332,9 +344,22 @@ def _name(opcode: int) -> str:
     return {0x4F: "OP_1NEGATE", 0x50: "OP_RESERVED"}.get(opcode, f"OP_UNKNOWN_{opcode:02x}")
 
 
+MAX_ASM_OPERATIONS: Final = 2_000
+"""Operations of a script that are written as text: names are up to twenty times as long as opcodes."""
+
+
 def script_asm(script: bytes) -> str:
-    """A script as text: opcode names, and pushed bytes in hex; what cannot be split is shown as it is."""
-    parts = operations(script)
-    if parts is None:
+    """A script as text: opcode names, and pushed bytes in hex; what cannot be split is shown as it is.
+
+    Of a script of more than `MAX_ASM_OPERATIONS` the rest is counted.
+    """
+    parts: list[str] = []
+    try:
+        for opcode, data, end in walk(script):
+            parts.append(_name(opcode) if data is None else (data.hex() or "OP_0"))
+            if len(parts) == MAX_ASM_OPERATIONS and end < len(script):
+                parts.append(f"[{len(script) - end} bytes more]")
+                break
+    except InputError:
         return f"[ends within a push] {script.hex()}"
-    return " ".join(_name(opcode) if data is None else (data.hex() or "OP_0") for opcode, data, _ in parts)
+    return " ".join(parts)

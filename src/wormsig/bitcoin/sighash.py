@@ -9,7 +9,7 @@ import struct
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from wormsig.bitcoin.script import OP_CODESEPARATOR, dsha256, operations, tag_prefix
+from wormsig.bitcoin.script import OP_CODESEPARATOR, dsha256, tag_prefix, walk
 from wormsig.bitcoin.tx import write_compact
 from wormsig.errors import InputError
 
@@ -65,16 +65,17 @@ def _without_separators(script_code: bytes) -> bytes:
     """Legacy signing leaves OP_CODESEPARATOR away, as far as the script can be split."""
     if OP_CODESEPARATOR not in script_code:
         return script_code
-    parts = operations(script_code)
-    if parts is None:
-        return script_code
     kept: list[bytes] = []
-    begin = 0
-    for opcode, _, end in parts:
-        if opcode != OP_CODESEPARATOR:
-            kept.append(script_code[begin:end])
-        begin = end
-    return b"".join(kept)
+    begin = last = 0
+    try:
+        for opcode, _, end in walk(script_code):
+            if opcode == OP_CODESEPARATOR:
+                kept.append(script_code[begin:last])
+                begin = end
+            last = end
+    except InputError:
+        return script_code
+    return b"".join((*kept, script_code[begin:]))
 
 
 class Sighasher:

@@ -8,7 +8,6 @@ claim is judged elsewhere.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,12 +27,14 @@ Place = tuple[int, int]
 MAX_PLACES = 2
 """Places that one map may hint at before the wallet is searched instead: a true one hints at one."""
 
+MAX_WRONG_CLAIMS = 2_000
+"""Claims of a descent that turn out wrong before no more are followed: each costs BIP32 steps (row C16)."""
+
 _MAX_STEPS = 4
 """Unhardened steps below an account key that are followed to recognise a key of ours at an odd place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True):
     """Key types of the fields that hold key origins in one kind of map.
 
     Args:
@@ -94,7 +95,7 @@ class KeyIndex:
         by_fingerprint: Master fingerprint -> its first key.
     """
 
-    __slots__ = ("_branches", "_expected", "_is_taproot", "by_fingerprint", "by_origin", "wallet")
+    __slots__ = ("_branches", "_expected", "_is_taproot", "_patience", "by_fingerprint", "by_origin", "wallet")
 
     def __init__(self, deriver: Deriver) -> None:
         self.wallet = deriver.wallet
@@ -102,6 +103,7 @@ class KeyIndex:
         self.by_fingerprint: dict[bytes, WalletKey] = {}
         for key in self.wallet.keys:
             self.by_fingerprint.setdefault(key.fingerprint, key)
+        self._patience = MAX_WRONG_CLAIMS
         self._is_taproot = self.wallet.script_type == "tr"
         self._branches: dict[bytes, int] = {}
         self._expected: dict[int, tuple[bytes, ...]] = {}
@@ -152,7 +154,10 @@ class KeyIndex:
     def owns(self, claim: Claim) -> WalletKey | None:
         """The wallet's key that a claimed public key really descends from, at whatever place; None if it does not."""
         below = self.steps_below(claim.origin)
-        if below is None:
+        if below is None or not self._patience:
             return None
         key, steps = below
-        return key if xonly(key.xpub.derive(steps).pubkey) == xonly(claim.pubkey) else None
+        if xonly(key.xpub.derive(steps).pubkey) == xonly(claim.pubkey):
+            return key
+        self._patience -= 1
+        return None

@@ -149,6 +149,7 @@ def _look_alike_change(subject: Subject, keys: KeyIndex, index: int) -> list[Fin
     named: dict[bytes, WalletKey] = {}
     ours: dict[bytes, WalletKey] = {}
     pubkeys = behind.pubkeys
+    visible = {xonly(pubkey): pubkey for pubkey in reversed(pubkeys)}
     alone = behind.kind in _SINGLE_KEY
     for claim in claims(fields, OUTPUT):
         key = keys.key_of(claim.origin) if claim.origin[:4] in keys.by_fingerprint else None
@@ -157,7 +158,7 @@ def _look_alike_change(subject: Subject, keys: KeyIndex, index: int) -> list[Fin
         named[key.origin.encode()] = key
         if behind.kind == "tr":
             alone = alone or pays_alone(subject.psbt.tx.outputs[index].script, xonly(claim.pubkey))
-        _note_owned(keys, claim, pubkeys, ours)
+        _note_owned(keys, claim, visible, ours)
     for pubkey in pubkeys:
         known = subject.owned.ours(pubkey)
         if known is not None:
@@ -179,9 +180,9 @@ def _look_alike_change(subject: Subject, keys: KeyIndex, index: int) -> list[Fin
     return []
 
 
-def _note_owned(keys: KeyIndex, claim: Claim, pubkeys: tuple[bytes, ...], ours: dict[bytes, WalletKey]) -> None:
+def _note_owned(keys: KeyIndex, claim: Claim, visible: Mapping[bytes, bytes], ours: dict[bytes, WalletKey]) -> None:
     """A key in the script that really descends from one of the wallet's, at a place that the wallet does not use."""
-    shown = next((pubkey for pubkey in pubkeys if xonly(pubkey) == xonly(claim.pubkey)), None)
+    shown = visible.get(xonly(claim.pubkey))
     if shown is not None and shown not in ours:
         owner = keys.owns(claim)
         if owner is not None:

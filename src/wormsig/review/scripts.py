@@ -8,11 +8,12 @@ from wormsig.bitcoin.script import (
     ScriptType,
     classify,
     hash160,
-    operations,
     p2sh_script,
     p2wsh_script,
     parse_multisig,
+    walk,
 )
+from wormsig.errors import InputError
 from wormsig.review.taproot import HIDDEN, TAPROOT_FIELDS, ShownTaproot
 
 WITNESS_SCRIPT, REDEEM_SCRIPT = "witnessScript", "redeemScript"
@@ -59,8 +60,10 @@ class Shown(msgspec.Struct, frozen=True):
             return self.multisig[1]
         if self.inner is None:
             return self.taproot.pubkeys if self.taproot is not HIDDEN else ()
-        parts = operations(self.inner) or []
-        return tuple(dict.fromkeys(data for _, data, _ in parts if data is not None and _like_a_key(data)))
+        try:
+            return tuple(dict.fromkeys(data for _, data, _ in walk(self.inner) if data and _like_a_key(data)))
+        except InputError:
+            return ()
 
 
 def _like_a_key(data: bytes) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.errors import PsbtError
 from wormsig.psbt.model import OUT_REDEEM_SCRIPT, OUT_WITNESS_SCRIPT, REDEEM_SCRIPT, WITNESS_SCRIPT, is_final
 from wormsig.psbt.scripts import input_scripts
 from wormsig.review.scripts import Shown, shown
-from wormsig.review.taproot import input_taproot, output_taproot
+from wormsig.review.taproot import MAX_LEAVES, input_taproot, output_taproot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from wormsig.review.ownership import Ownership
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """Everything that one review is about.
 
     Args:
@@ -54,13 +54,14 @@ class Subject:
 class ShownScripts:
     """The scripts behind inputs and outputs as the PSBT shows them, opened when asked for and kept."""
 
-    __slots__ = ("_coins", "_inputs", "_outputs", "_psbt")
+    __slots__ = ("_coins", "_inputs", "_leaves", "_outputs", "_psbt")
 
     def __init__(self, psbt: Psbt, coins: Sequence[TxOutput | None]) -> None:
         self._psbt = psbt
         self._coins = coins
         self._inputs: dict[int, Shown] = {}
         self._outputs: dict[int, Shown] = {}
+        self._leaves = MAX_LEAVES
 
     def input(self, index: int) -> Shown:
         """The script behind the coin that an input spends."""
@@ -97,7 +98,11 @@ class ShownScripts:
     def _open_output(self, index: int) -> Shown:
         script, fields = self._psbt.tx.outputs[index].script, self._psbt.outputs[index]
         plain = shown(script, fields.get(OUT_REDEEM_SCRIPT), fields.get(OUT_WITNESS_SCRIPT))
-        return Shown.tree(output_taproot(script, fields)) if plain.kind == "tr" and not plain.mismatch else plain
+        if plain.kind != "tr" or plain.mismatch:
+            return plain
+        found = output_taproot(script, fields, most=self._leaves)
+        self._leaves -= len(found.leaves) if found is not None else 0
+        return Shown.tree(found)
 
     def pubkeys(self, item: tuple[str, int]) -> tuple[bytes, ...]:
         """The public keys in the script behind an item: `input` or `output`, and the index."""

@@ -6,12 +6,13 @@ the wallet itself derives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wormsig.bitcoin.compact import read_compact
-from wormsig.bitcoin.script import operations
+from wormsig.bitcoin.script import walk
 from wormsig.bitcoin.taproot import NUMS_KEY, TaprootOutput, TapTree, parse_multi_a
 from wormsig.errors import InputError, PsbtError
 from wormsig.psbt.model import (
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 TAPROOT_FIELDS = "taproot fields"
 """How a finding calls internal key, merkle root and leaf scripts together."""
 
+MAX_LEAVES = 50_000
+"""Leaves of the outputs' taproot trees that are looked at, in one PSBT; a leaf can have three bytes (row C16)."""
+
 _CHECKS = frozenset({0xAC, 0xAD, 0xBA})
 """OP_CHECKSIG, OP_CHECKSIGVERIFY, OP_CHECKSIGADD: what stands before them is a key."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShownTaproot:
+class ShownTaproot(msgspec.Struct, frozen=True):
     """What a PSBT shows of a taproot output, proven by the output key.
 
     Args:
@@ -80,12 +83,14 @@ def leaf_keys(script: bytes) -> tuple[bytes, ...]:
     multi = parse_multi_a(script)
     if multi is not None:
         return multi.keys
-    parts = operations(script) or []
-    return tuple(
-        data
-        for (_, data, _), (then, _, _) in pairwise(parts)
-        if data is not None and len(data) == 32 and then in _CHECKS
-    )
+    try:
+        return tuple(
+            data
+            for (_, data, _), (then, _, _) in pairwise(walk(script))
+            if data is not None and len(data) == 32 and then in _CHECKS
+        )
+    except InputError:
+        return ()
 
 
 def input_taproot(psbt: Psbt, index: int) -> ShownTaproot | None:
@@ -105,16 +110,23 @@ def input_taproot(psbt: Psbt, index: int) -> ShownTaproot | None:
     return ShownTaproot(proven.internal_key, leaves, whole)
 
 
-def output_taproot(script: bytes, fields: Fields) -> ShownTaproot | None:
+def output_taproot(script: bytes, fields: Fields, *, most: int = MAX_LEAVES) -> ShownTaproot | None:
     """What an output's map shows of a taproot script; None when internal key and tree do not give it.
 
     An internal key without a tree, of an output that has one, proves nothing and is no lie.
+
+    Args:
+        script: The scriptPubKey.
+        fields: The output's map.
+        most: A tree with more leaves is not looked at, as if it had been left away.
     """
     internal_key, tree = fields.get(OUT_TAP_INTERNAL_KEY), fields.get(OUT_TAP_TREE)
     if internal_key is None:
         return HIDDEN
     try:
-        leaves = () if tree is None else tuple(_leaves(tree))
+        leaves = () if tree is None else tuple(islice(_leaves(tree), most + 1))
+        if len(leaves) > most:
+            return HIDDEN
         output = TaprootOutput(internal_key, TapTree.of(leaves) if leaves else None)
         matches = output.script == script
     except InputError:
