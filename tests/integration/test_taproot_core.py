@@ -200,6 +200,14 @@ def test_with_signatures_to_spare_bitcoinds_choice_is_ours(node: RegtestNode, na
     finished(stage, unsigned, [stage.by_us(unsigned, person) for person in (A, B, C)])
 
 
+def test_of_leaves_that_cost_the_same_bitcoinds_choice_is_ours(node: RegtestNode) -> None:
+    stage = Stage(node, "tr-alike", "spare")
+    unsigned = stage.unsigned()
+    leaves = input_scripts(unsigned, 0).taproot.leaves.values()  # type: ignore[union-attr]
+    assert len({(len(leaf.script), len(leaf.control)) for leaf in leaves}) == 1
+    finished(stage, unsigned, [stage.by_us(unsigned, person) for person in (A, B, C, D)])
+
+
 def test_the_key_path_is_taken_and_mined(node: RegtestNode) -> None:
     for name, person in (("tr-internal-member", A), ("tr-internal-other", E)):
         stage = Stage(node, name, "key path")

@@ -64,6 +64,8 @@ def descriptors(cosigners: list[Cosigner] | None = None) -> dict[str, str]:
         "tr-tree": f"tr({nums},{{sortedmulti_a(2,{a},{b},{c}),{{and_v(v:multi_a(2,{d},{e}),older(52560)),"
         f"and_v(v:pkh({a}),after(900000))}}}})",
         "tr-pairs": f"tr({nums},{{multi_a(2,{a},{b}),{{multi_a(2,{a},{c}),multi_a(2,{b},{c})}}}})",
+        "tr-alike": f"tr({nums},{{{{multi_a(2,{a},{b}),multi_a(2,{c},{d})}},"
+        f"{{multi_a(2,{a},{c}),multi_a(2,{b},{d})}}}})",
         "tr-hash": f"tr({nums},and_v(v:sha256({sha256}),multi_a(2,{a},{b})))",
         "tr-same-keys-later": f"tr({a},{{sortedmulti_a(1,{later_a},{b}),or_b(pk({c}),s:pk({d}))}})",
         "tr-musig": f"tr({musig})",
