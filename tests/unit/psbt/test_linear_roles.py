@@ -1,4 +1,4 @@
-"""Roles take time in proportion to the inputs, and midstates are shared: nothing is hashed once an input (THREATS C16)."""
+"""Roles take time in proportion to the inputs, and midstates are shared, so that inputs cost the same (THREATS C16)."""
 
 from __future__ import annotations
 
