@@ -6,6 +6,7 @@ bitcoind chooses, byte for byte. Signatures come in verified, scripts proven; no
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from wormsig.bitcoin.script import hash160, operations
@@ -17,7 +18,7 @@ from wormsig.psbt.pushes import pushed
 from wormsig.psbt.templates import SINGLE_KEY, FinalScripts, build, nested_sig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from wormsig.bitcoin.taproot import MultiA
     from wormsig.psbt.model import Psbt
@@ -62,7 +63,8 @@ def solve(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> FinalScr
         None when signatures, a preimage, or a locktime or sequence are missing, or the script is of no known kind.
     """
     if scripts.multisig is not None:
-        chosen = [pubkey for pubkey in dict.fromkeys(scripts.multisig.pubkeys) if pubkey in held]
+        # A key that stands in a script twice counts twice, with the same signature: so it is in consensus.
+        chosen = [pubkey for pubkey in scripts.multisig.pubkeys if pubkey in held]
         needed = scripts.multisig.threshold
         if len(chosen) < needed:
             return None
@@ -89,7 +91,7 @@ def lacking(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> int | 
         too.
     """
     if scripts.multisig is not None:
-        return max(0, scripts.multisig.threshold - len(held))
+        return _short_of(scripts.multisig.threshold, scripts.multisig.pubkeys, held)
     if scripts.script_type in SINGLE_KEY:
         return 0 if held else 1
     if scripts.taproot is not None:
@@ -98,6 +100,22 @@ def lacking(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> int | 
     if node is None:
         return None
     return _expression_lacks(psbt, node, means_of(psbt, index, held))
+
+
+def _short_of(threshold: int, keys: Sequence[bytes], held: Held) -> int:
+    """How many more keys have to sign an m-of-n; one that stands in it twice counts twice."""
+    short = threshold - len(held)
+    if short <= 0 or len(frozenset(keys)) == len(keys):
+        return max(0, short)
+    places = Counter(keys)
+    short = threshold - sum([places.pop(key, 0) for key in held])
+    count = 0
+    for often in sorted(places.values(), reverse=True):
+        if short <= 0:
+            break
+        short -= often
+        count += 1
+    return count
 
 
 def is_known(psbt: Psbt, index: int, scripts: InputScripts) -> bool:
@@ -118,7 +136,7 @@ def guess(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> FinalScr
         signatures += [bytes(SIGNATURE_SIZE)] * missing
         return build(scripts, signatures[: scripts.multisig.threshold], ())
     if scripts.script_type in SINGLE_KEY:
-        pubkey, signature = next(iter(held.items()), (bytes(33), bytes(SIGNATURE_SIZE)))
+        pubkey, signature = next(iter(held.items()), (_single_key(psbt, index, scripts), bytes(SIGNATURE_SIZE)))
         return build(scripts, (signature,), (pubkey,))
     made = solve(psbt, index, scripts, held)
     if made is not None:
@@ -130,6 +148,15 @@ def guess(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> FinalScr
         return None
     stack = _guess_expression(psbt, index, node, held, SIGNATURE_SIZE)
     return None if stack is None else FinalScripts(nested_sig(scripts), (*stack, scripts.witness))
+
+
+def _single_key(psbt: Psbt, index: int, scripts: InputScripts) -> bytes:
+    """The key of a single-key script as far as key origins name it: before segwit it may be an uncompressed one."""
+    if scripts.script_type == "pkh":
+        for key in psbt.inputs[index]:
+            if key[0] == BIP32_DERIVATION and len(key) == 66 and scripts.has_key(key[1:]):
+                return key[1:]
+    return bytes(33)
 
 
 # -- taproot -----------------------------------------------------------------------------------------------------------
@@ -200,7 +227,7 @@ def _taproot_lacks(psbt: Psbt, index: int, proven: TaprootScripts, held: Held) -
 
 def _leaf_lacks(psbt: Psbt, index: int, leaf: Leaf, signatures: Mapping[bytes, bytes]) -> int | None:
     if leaf.multi_a is not None:
-        return max(0, leaf.multi_a.threshold - len(signatures))
+        return _short_of(leaf.multi_a.threshold, leaf.multi_a.keys, signatures)
     node = _leaf_expression(psbt, index, leaf, signatures)
     if node is None:
         return None
