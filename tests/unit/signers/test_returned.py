@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.hostile import MALLORY, Scene, add_input, edit_input, edit_tx, previous_tx, scene_of
 from wormsig.bitcoin.script import p2wpkh_script
+from wormsig.bitcoin.tx import TxOutput
 from wormsig.errors import InputError, RefusedError
 from wormsig.psbt.signer import sign_inputs
 from wormsig.psbt.verify import check_signatures, held_signatures
@@ -67,7 +67,7 @@ def test_c23_signatures_on_other_inputs_alone_are_none(scene: Scene) -> None:
 
 def test_a_file_of_another_transaction_or_without_a_good_signature(scene: Scene) -> None:
     psbt = scene.psbt()
-    other = edit_tx(psbt, outputs=(replace(psbt.tx.outputs[0], sats=1), *psbt.tx.outputs[1:]))
+    other = edit_tx(psbt, outputs=(TxOutput(1, psbt.tx.outputs[0].script), *psbt.tx.outputs[1:]))
     with pytest.raises(InputError, match=r"file is not what was approved: .*output 0 pays 1 sat"):
         ReturnedPsbt("file", scene.sign(other, "alice")).sign(approved(scene, psbt))
     elsewhere = scene.sign(other, "alice")
