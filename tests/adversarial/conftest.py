@@ -38,6 +38,8 @@ class Judge:
     capsys: pytest.CaptureFixture[str]
     scene: Scene
     commands_ran: bool = False
+    said: str = ""
+    """What the last command wrote to standard error."""
 
     def use(self, scene: Scene) -> Scene:
         """Another wallet than the usual one."""
@@ -53,7 +55,8 @@ class Judge:
             code: Any = cli.main([*arguments], prog_name="wormsig", standalone_mode=False)
         except (Exception, SystemExit, click.exceptions.Exit) as failure:  # noqa: BLE001  as `cli.main.main` does
             code = report_failure(failure)
-        return int(code or 0), self.capsys.readouterr().out
+        out, self.said = self.capsys.readouterr()
+        return int(code or 0), out
 
     def _write(self, psbt: Psbt) -> str:
         path = self.folder / "in.psbt"

@@ -6,7 +6,7 @@ What a SIGKILL leaves is tests/e2e/test_kill_matrix.py's; here somebody is in th
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
 from support.drivers import FAST, PATIENCE, Crowd, Silent
 from support.hostile import Scene
+from support.values import replace
 from support.wormholes import until
 from wormsig.app.cosigning import Cosigner
 from wormsig.app.receive import receive_with_code, resume_cosigner

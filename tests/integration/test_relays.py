@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.protocol import Factory, Protocol
 
+from support.values import replace
 from support.wormholes import QUICK, Cable, both, coordinator, cosigner, handed_over, proposal, sleep, until
 from wormsig.transport.channel import Channel
 from wormsig.transport.errors import (

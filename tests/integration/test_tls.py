@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 
 from support.certificates import Authority
+from support.values import replace
 from support.wormholes import QUICK, both, coordinator, handed_over, pair, proposal, until
 from wormsig.errors import InputError
 from wormsig.transport.errors import RelayCertificateError

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from twisted.internet.protocol import Factory
 
 from support.certificates import Authority
 from support.tor import FakeTor, as_executable
+from support.values import replace
 from support.wormholes import QUICK, both, coordinator, cosigner, handed_over, proposal, sleep, until
 from wormsig.errors import UsageError
 from wormsig.transport import tor as tor_module

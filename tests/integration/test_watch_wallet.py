@@ -10,6 +10,7 @@ import pytest
 
 from support.bitcoind import RegtestNode
 from support.cosigners import make_wallet, people
+from support.values import replace
 from wormsig.bitcoin.tx import OutPoint
 from wormsig.errors import NodeError, UsageError
 from wormsig.node.client import Node
@@ -167,7 +168,6 @@ def test_progress_is_told_while_it_takes_long(aged, monkeypatch):
 
 
 def test_a_wallet_of_ones_own_is_used_when_it_is_named(node, fresh_wallet):
-    from dataclasses import replace  # noqa: PLC0415  this test only
 
     node.rpc.call("createwallet", wallet_name="my watch", disable_private_keys=True, blank=True)
     node.fund(Deriver(fresh_wallet).address(0, 0), 500_000)

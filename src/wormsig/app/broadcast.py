@@ -7,10 +7,10 @@ knows, so that its signatures are verified here as well, and its fee is known.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import structs
 
 from wormsig.app.combining import as_transaction, finalize_psbt
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){10,}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """A finished transaction, verified here and tested by the node.
 
     Attributes:

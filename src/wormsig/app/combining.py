@@ -6,8 +6,9 @@ everything else is reported and left (docs/threat-model.md, rows R1 to R7).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.errors import InputError, UsageError, WormsigError
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerReport:
+class AnswerReport(msgspec.Struct, frozen=True):
     """What one answer brought.
 
     Attributes:
@@ -41,8 +41,7 @@ class AnswerReport:
     ignored: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Combined:
+class Combined(msgspec.Struct, frozen=True):
     """The coordinator's PSBT with everything good.
 
     Attributes:
@@ -130,8 +129,7 @@ def _report(source: str, brought: Contribution, label: Callable[[str], str]) -> 
     return AnswerReport(source, taken, brought.already_known, tuple(rejected), ignored)
 
 
-@dataclass(frozen=True, slots=True)
-class Final:
+class Final(msgspec.Struct, frozen=True):
     """A transaction that is ready.
 
     Attributes:

@@ -7,10 +7,11 @@ from our own node (THREATS C1).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.app.history import History
 from wormsig.bitcoin.script import ScriptType, classify
@@ -37,8 +38,7 @@ _ASKED = 100
 """Own outputs at used places that our node is asked about; honest PSBTs have one, if any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(msgspec.Struct, frozen=True):
     """What a review may ask, beside the PSBT itself and its wallet.
 
     Attributes:
@@ -63,8 +63,7 @@ class Sources:
         return cls(Registry(home.wallets()), History.of(home), node, network, unattended)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A PSBT ready for its review.
 
     Attributes:

@@ -8,8 +8,10 @@ the wallet's own descriptor, and the result goes through the same review as anyb
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from wormsig.app.amounts import format_btc, format_rate
 from wormsig.app.context import Sources, highest_of, prepare
@@ -47,8 +49,7 @@ _SLACK_SATS = 5_000
 _CHANGE_AND_ITS_SPENDING = 500  # vB; a choice of coins without change may leave up to this much to the fee
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(msgspec.Struct, frozen=True):
     """A PSBT without signatures, and its review.
 
     Attributes:
@@ -127,8 +128,7 @@ def _with_young(order: Order, watching: WatchWallet) -> Order:
     return replace(order, avoid=order.avoid | young.keys())
 
 
-@dataclass(frozen=True, slots=True)
-class _Ours:
+class _Ours(msgspec.Struct, frozen=True):
     """What bitcoind is told of the wallet: where change goes, and what an input weighs where it does not know."""
 
     address: str

@@ -14,6 +14,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+import msgspec
+
 from wormsig.errors import NodeError, TransportError, WormsigError
 from wormsig.node.regtest import RegtestNode
 
@@ -35,8 +37,7 @@ class DemoError(WormsigError):
     """A step of the demo failed; what the command said was shown before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How the demo ended.
 
     Attributes:

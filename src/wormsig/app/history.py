@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wormsig.bitcoin.network import address_of
 from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.errors import StorageError, WormsigError
@@ -42,8 +44,7 @@ _TRIES = 50
 """Places that are derived for one branch to prove how far it is used; honest PSBTs need one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A transaction that signatures exist for.
 
     Attributes:

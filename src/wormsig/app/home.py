@@ -7,14 +7,14 @@ folder for application data is used. Folders are made 0700 when they are first n
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from wormsig.errors import StorageError
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
+class Home(msgspec.Struct, frozen=True):
     """The folder of one person.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.app.context import Sources, prepare
 from wormsig.app.loading import load_psbt, load_wallet
@@ -25,8 +26,7 @@ _MAINNET_PATHS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(msgspec.Struct, frozen=True):
     """What there is to show.
 
     Attributes:

@@ -8,8 +8,9 @@ before a reactor runs.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.app.files import check_output, write_file
 from wormsig.bitcoin.network import Network
@@ -29,8 +30,7 @@ MAX_PASSPHRASE = 4096
 """Bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passphrases:
+class Passphrases(msgspec.Struct, frozen=True):
     """Where passphrases come from: a file, a descriptor number, else a person.
 
     Attributes:

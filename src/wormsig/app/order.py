@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.app.amounts import ALL, parse_amount
 from wormsig.bitcoin.network import script_of
@@ -24,8 +25,7 @@ SEQUENCE_MAX = 0xFFFFFFFF
 """Neither replaceable, nor is a locktime enforced."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(msgspec.Struct, frozen=True):
     """One recipient.
 
     Attributes:
@@ -39,8 +39,7 @@ class Payment:
     sats: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """What to create.
 
     Attributes:

@@ -62,8 +62,7 @@ Place = tuple[int, "SignatureKey | None"]
 """Where a signature stands: the input, and what it stands under; None when it is inside final scripts."""
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(msgspec.Struct, frozen=True):
     """What a receipt says beside the journal's events.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
 
 from wormsig.errors import RefusedError
 from wormsig.psbt.limits import MAX_TEXT
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 Decider = Literal["person", "review", "policy"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What was decided about a reviewed PSBT.
 
     Attributes:
@@ -39,8 +39,7 @@ class Verdict:
     later: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reviewed:
+class Reviewed(msgspec.Struct, frozen=True):
     """A received PSBT after its review.
 
     Attributes:
@@ -70,8 +69,7 @@ class Watcher(Protocol):
         """Whether the other side reads the same words. Raises UsageError when nobody is there to compare."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivePlan:
+class ReceivePlan(msgspec.Struct, frozen=True):
     """How a cosigner receives.
 
     Attributes:

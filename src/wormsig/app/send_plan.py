@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
+
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 
 if TYPE_CHECKING:
@@ -31,8 +33,7 @@ class Watcher(Protocol):
         """Whether the other side reads the same words. Raises UsageError when nobody is there to compare."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """What a ceremony begins with. All of it goes into the journal, and none of it changes afterwards.
 
     Attributes:

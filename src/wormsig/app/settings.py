@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -11,8 +12,7 @@ if TYPE_CHECKING:
     from wormsig.bitcoin.network import Network
 
 
-@dataclass(frozen=True, slots=True)
-class RpcOptions:
+class RpcOptions(msgspec.Struct, frozen=True):
     """How to reach a node; `url` None means that there is none.
 
     Attributes:
@@ -30,8 +30,7 @@ class RpcOptions:
     wallet: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WalletOptions:
+class WalletOptions(msgspec.Struct, frozen=True):
     """Which wallet, on which network.
 
     Attributes:
@@ -43,8 +42,7 @@ class WalletOptions:
     network: Network | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewOptions:
+class ReviewOptions(msgspec.Struct, frozen=True):
     """What a person allows beyond the review's defaults (THREATS C1, C3, C5, C12).
 
     Attributes:
@@ -62,16 +60,14 @@ class ReviewOptions:
     pay_anyway: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PassphraseOptions:
+class PassphraseOptions(msgspec.Struct, frozen=True):
     """Where a passphrase comes from when nobody is to be asked; never the command line."""
 
     file: Path | None = None
     fd: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RelayOptions:
+class RelayOptions(msgspec.Struct, frozen=True):
     """Magic Wormhole's own options.
 
     Attributes:

@@ -5,9 +5,10 @@ Key files are opened here, before a reactor runs: that may take seconds and hold
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from wormsig.app.context import prepare
 from wormsig.app.history import begin_signing
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedSigner:
+class OpenedSigner(msgspec.Struct, frozen=True):
     """A signer that is ready, before the wallet is known.
 
     Attributes:
@@ -71,8 +71,7 @@ def open_signer(text: str, passphrases: Passphrases, node: Node | None) -> Opene
     return OpenedSigner(signer.label, lambda _: signer)
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewedPsbt:
+class ReviewedPsbt(msgspec.Struct, frozen=True):
     """A PSBT with its review.
 
     Attributes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from wormsig.errors import DescriptorError, StorageError, UsageError
 from wormsig.wallet.derive import Deriver
@@ -34,8 +35,7 @@ MAX_ADDRESSES = 10_000
 """Addresses of one `wallet address`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(msgspec.Struct, frozen=True):
     """A wallet that was just kept.
 
     Attributes:
@@ -168,8 +168,7 @@ _GENESIS = 1_231_006_505
 _DAY = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class AddressView:
+class AddressView(msgspec.Struct, frozen=True):
     """One address of a wallet."""
 
     branch: int

@@ -8,8 +8,9 @@ argument (docs/adr/0002).
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from wormsig.bitcoin import base58
 from wormsig.bitcoin.bech32 import segwit_address
@@ -17,8 +18,7 @@ from wormsig.bitcoin.script import ScriptType, classify, witness_program
 from wormsig.errors import InputError
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameters:
+class _Parameters(msgspec.Struct, frozen=True):
     core_name: str
     coin_type: int
     hrp: str

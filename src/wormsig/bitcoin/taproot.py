@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+import msgspec
+
 from wormsig.bitcoin.compact import write_compact
 from wormsig.bitcoin.schnorr import taproot_tweak_pubkey
 from wormsig.bitcoin.script import tag_prefix, tagged_hash
@@ -239,8 +241,7 @@ class TaprootOutput:
         return ControlBlock(content.version, self._tweaked[1], self.internal_key, path).encode()
 
 
-@dataclass(frozen=True, slots=True)
-class ControlBlock:
+class ControlBlock(msgspec.Struct, frozen=True):
     """What a witness shows beside a script (BIP341).
 
     Args:
@@ -297,8 +298,7 @@ def verify_control_block(control: bytes, script: bytes, output_key: bytes) -> bo
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class TaprootWitness:
+class TaprootWitness(msgspec.Struct, frozen=True):
     """A taproot witness, by what its parts are for.
 
     Args:

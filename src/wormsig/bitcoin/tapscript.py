@@ -5,8 +5,9 @@ Trees of leaves stand in `taproot`; miniscript does not belong here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from wormsig.bitcoin.script import push
 from wormsig.errors import InputError
@@ -25,8 +26,7 @@ _KEY_STEP: Final = 34
 """A pushed x-only key and the opcode behind it."""
 
 
-@dataclass(frozen=True, slots=True)
-class MultiA:
+class MultiA(msgspec.Struct, frozen=True):
     """An m-of-n of OP_CHECKSIGADD (BIP387); x-only keys of 32 bytes in script order.
 
     The witness has one item a key, in reverse order: the signature, or nothing.

@@ -7,8 +7,9 @@ where the other one is silent. docs/receipt-format.md says which field is compar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from wormsig.ceremony.receipt_checks import heads, is_true, told_head
 
@@ -23,8 +24,7 @@ _SAID = ("kind", "sha256", "size", "result", "txid", "reason", "accepted", "reje
 """What receipts say of a letter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True):
     """Something that both receipts are about.
 
     Attributes:
@@ -42,8 +42,7 @@ class Statement:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """What came out.
 
     Attributes:

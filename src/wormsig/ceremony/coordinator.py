@@ -7,8 +7,9 @@ that others need are given again here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.ceremony.coordinator_answers import Answer, judged
 from wormsig.ceremony.coordinator_events import (
@@ -117,8 +118,7 @@ MAX_ANSWERS = 32
 # -- inputs ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     """A cosigner said no."""
 
     cosigner: str
@@ -126,40 +126,34 @@ class Refusal:
     letter: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Finalize:
+class Finalize(msgspec.Struct, frozen=True):
     """The threshold may be reached: finalize."""
 
 
 # -- effects ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Converse:
+class Converse(msgspec.Struct, frozen=True):
     """Talk to a cosigner: get them the PSBT, wait for the answer."""
 
     cosigner: str
 
 
-@dataclass(frozen=True, slots=True)
-class FinalizeTransaction:
+class FinalizeTransaction(msgspec.Struct, frozen=True):
     """Enough signatures are there."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecideBroadcast:
+class DecideBroadcast(msgspec.Struct, frozen=True):
     """Ask whether to broadcast."""
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitTransaction:
+class SubmitTransaction(msgspec.Struct, frozen=True):
     """Hand the transaction to the node."""
 
     transaction: Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class TellOutcome:
+class TellOutcome(msgspec.Struct, frozen=True):
     """Tell a cosigner how it ended."""
 
     cosigner: str

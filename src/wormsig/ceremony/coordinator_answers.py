@@ -7,8 +7,9 @@ Whether an answer is heard at all, and what follows from the event, stands in `c
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from wormsig.bitcoin.tx import parse_transaction
 from wormsig.ceremony.coordinator_events import Contributed, Misbehaved, NothingNew
@@ -26,8 +27,7 @@ MAX_NAMED = 16
 """Problems of one answer that are named; more are counted only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A cosigner's answer arrived whole (None: signed here, or from a file)."""
 
     cosigner: str | None

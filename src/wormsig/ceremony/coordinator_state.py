@@ -9,8 +9,10 @@ journal nor a mistake of a driver can bring another one in.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.ceremony.coordinator_events import (
@@ -127,8 +129,7 @@ STAGES: dict[tuple[Stage, type[Event]], Stage] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What was taken of an answer.
 
     Attributes:
@@ -142,8 +143,7 @@ class Verdict:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Cosigner:
+class Cosigner(msgspec.Struct, frozen=True):
     """What is known of one cosigner.
 
     Attributes:
@@ -184,8 +184,7 @@ class Cosigner:
         return self.stage in _ANSWERED
 
 
-@dataclass(frozen=True, slots=True)
-class CoordinatorState:
+class CoordinatorState(msgspec.Struct, frozen=True):
     """Everything the coordinator knows, rebuilt from the journal by `replay`.
 
     Attributes:
@@ -203,7 +202,7 @@ class CoordinatorState:
     proposal: Proposed | None = None
     psbt: Psbt | None = None
     lacking: int = 0
-    cosigners: dict[str, Cosigner] = field(default_factory=dict)
+    cosigners: dict[str, Cosigner] = msgspec.field(default_factory=dict)
     wait_all: bool = False
     transaction: Transaction | None = None
     result_note: str = ""

@@ -8,9 +8,10 @@ is asked for a second one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 from msgspec import structs
 
 from wormsig.bitcoin.sighash import ECDSA_TYPES
@@ -87,32 +88,27 @@ MAX_JUDGEMENTS = 32
 # -- effects ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(msgspec.Struct, frozen=True):
     """Review the PSBT and ask."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(msgspec.Struct, frozen=True):
     """Have the approved PSBT signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class SendAnswer:
+class SendAnswer(msgspec.Struct, frozen=True):
     """Send the signatures back."""
 
     psbt: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SendDecline:
+class SendDecline(msgspec.Struct, frozen=True):
     """Send the reason."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitOutcome:
+class AwaitOutcome(msgspec.Struct, frozen=True):
     """Wait for what becomes of it."""
 
 

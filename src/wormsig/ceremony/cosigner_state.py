@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from wormsig.ceremony.cosigner_events import (
     Answered,
@@ -83,8 +85,7 @@ PHASES: dict[tuple[Phase, type[Event]], Phase] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class CosignerState:
+class CosignerState(msgspec.Struct, frozen=True):
     """Everything a cosigner's side knows, rebuilt from the journal by `replay`.
 
     Attributes:

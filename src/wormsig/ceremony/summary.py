@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Awaited = Literal["cosigner", "finalize", "broadcast-decision", "broadcast", "to-tell", "decision", "signature",
                   "to-send", "outcome", "to-decline"]  # fmt: skip
 """What a ceremony waits for; docs/howto/resume.md says it in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """Something that a ceremony waits for.
 
     Attributes:
@@ -25,8 +25,7 @@ class Waiting:
     stage: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(msgspec.Struct, frozen=True):
     """One ceremony in a list.
 
     Attributes:

@@ -9,8 +9,9 @@ receipts are compared in `comparison`.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.ceremony import coordinator_events as coordinator
 from wormsig.ceremony import cosigner_events as cosigner
@@ -31,8 +32,7 @@ TAG = b"wormsig transcript 1"
 _START = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(msgspec.Struct, frozen=True):
     """The letters between a coordinator and one cosigner.
 
     Attributes:

@@ -8,18 +8,17 @@ from __future__ import annotations
 import contextlib
 import sys
 import termios
-from dataclasses import dataclass
 from typing import Any
 
 import click
+import msgspec
 
 from wormsig.cli.hangup import tell
 from wormsig.errors import UsageError
 from wormsig.render.sanitize import to_json
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
+class Console(msgspec.Struct, frozen=True):
     """One command's voice.
 
     Attributes:

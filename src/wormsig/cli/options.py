@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from wormsig.app.settings import PassphraseOptions, RelayOptions, ReviewOptions, RpcOptions, WalletOptions
 from wormsig.bitcoin.network import Network
@@ -240,8 +240,7 @@ output_options: Decorator[Any] = _bundle(
 """-o FILE and --force, as `(path | None, force)`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
+class Common(msgspec.Struct, frozen=True):
     """What the options say that every command has which runs a ceremony.
 
     Attributes:
@@ -273,7 +272,7 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  whatever the command takes and returns
-        common = Common(**{field.name: kwargs.pop(field.name) for field in fields(Common)})
+        common = Common(**{name: kwargs.pop(name) for name in Common.__struct_fields__})
         return function(*args, **kwargs, common=common)
 
     bundles = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
 
 from wormsig.app.context import Sources
 from wormsig.app.files import check_output, write_result
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
 # were checked.
 
 
-@dataclass(frozen=True, slots=True)
-class How:
+class How(msgspec.Struct, frozen=True):
     """What the options say about receiving.
 
     Attributes:
@@ -62,8 +62,7 @@ class How:
     later: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Receiving:
+class Receiving(msgspec.Struct, frozen=True):
     """A cosigner's side that is ready to begin.
 
     Attributes:
@@ -204,8 +203,7 @@ class Receiving:
             console.result(outcome.txid)
 
 
-@dataclass(frozen=True, slots=True)
-class _Here:
+class _Here(msgspec.Struct, frozen=True):
     """What the plan asks this machine for when the PSBT is there.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
 
 from wormsig.app.files import write_result
 from wormsig.ceremony import coordinator
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 # was shown.
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(msgspec.Struct, frozen=True):
     """Where a ceremony runs, and where its result goes.
 
     Attributes:

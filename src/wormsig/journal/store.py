@@ -14,9 +14,10 @@ import hashlib
 import os
 import sqlite3
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
+
+import msgspec
 
 from wormsig.errors import StorageError
 from wormsig.journal import header
@@ -45,8 +46,7 @@ CREATE TABLE event (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class CeremonyRow:
+class CeremonyRow(msgspec.Struct, frozen=True):
     """One ceremony.
 
     Attributes:
@@ -68,8 +68,7 @@ class CeremonyRow:
     title: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One event as it is kept.
 
     Attributes:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from bitcoin_core_rpc import magic_from_chain, magic_from_signet_challenge
 
 from wormsig.bitcoin.network import Network
 from wormsig.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class ChainState:
+class ChainState(msgspec.Struct, frozen=True):
     """Where a node's chain stands.
 
     Attributes:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from bitcoin_core_rpc import RPCErrorCode
 
 from wormsig.bitcoin.network import address_of
@@ -40,8 +40,7 @@ _REJECTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
+class Acceptance(msgspec.Struct, frozen=True):
     """What `testmempoolaccept` says of a transaction.
 
     Attributes:

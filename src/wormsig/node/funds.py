@@ -6,10 +6,10 @@ its amount out of the previous transaction and derives its script. `watch` makes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from bitcoin_core_rpc import RPCErrorCode
 
 from wormsig.bitcoin.tx import OutPoint
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 _INSUFFICIENT = ("insufficient funds", "exceeds your balance", "does not cover the transaction target")
 
 
-@dataclass(frozen=True, slots=True)
-class Coin:
+class Coin(msgspec.Struct, frozen=True):
     """An unspent output as the watch-only wallet lists it.
 
     Attributes:
@@ -43,8 +42,7 @@ class Coin:
     safe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(msgspec.Struct, frozen=True):
     """What the node counts for the wallet, in sats.
 
     Attributes:
@@ -58,8 +56,7 @@ class Balance:
     immature: int
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True):
     """One branch as `listdescriptors` shows it."""
 
     active: bool
@@ -81,8 +78,7 @@ class InsufficientFundsError(NodeError):
         self.balance = balance
 
 
-@dataclass(frozen=True, slots=True)
-class WatchWallet:
+class WatchWallet(msgspec.Struct, frozen=True):
     """A loaded and scanned watch-only wallet.
 
     Attributes:

@@ -12,10 +12,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+import msgspec
 
 from wormsig.errors import NodeError, UsageError
 from wormsig.node.rpc import NodeSettings, Rpc, to_btc
@@ -56,8 +57,7 @@ def find_bitcoind() -> Path:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Funding:
+class Funding(msgspec.Struct, frozen=True):
     """A coin that `RegtestNode.fund` made: the transaction's id (display hex) and the output's index."""
 
     txid: str

@@ -7,11 +7,11 @@ every call, so a restarted node is no failure.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from bitcoin_core_rpc import (
     BitcoinCoreRpcClient,
     BtcRpcValueError,
@@ -21,6 +21,7 @@ from bitcoin_core_rpc import (
     RpcError,
     RPCErrorCode,
 )
+from msgspec.structs import replace
 
 from wormsig.errors import NodeError, UsageError
 
@@ -38,8 +39,7 @@ _ANSWER = 128 * 1024 * 1024  # bytes: a PSBT of the largest size in base64, or f
 _SATS = 100_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
+class NodeSettings(msgspec.Struct, frozen=True):
     """How to reach a node: a URL, and either a cookie file or a user with a password file.
 
     Attributes:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
+
 from wormsig.errors import PeerError, PsbtError
 from wormsig.psbt._seal import SEAL, Seal, demand
 from wormsig.psbt.convert import comparable
@@ -51,8 +53,7 @@ class TransactionChangedError(PeerError):
         self.differences = differences
 
 
-@dataclass(frozen=True, slots=True)
-class FieldDifference:
+class FieldDifference(msgspec.Struct, frozen=True):
     """A field that came back other than it was sent; not merged (THREATS R5).
 
     Args:

@@ -8,8 +8,9 @@ twice, are named but their form is not enforced: a PSBT that used the number for
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from wormsig.bitcoin.tx import read_compact
 from wormsig.errors import InputError
@@ -38,8 +39,7 @@ class Role(enum.Enum):
     ANYBODY = "anybody"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldType:
+class FieldType(msgspec.Struct, frozen=True):
     """One key type.
 
     Args:

@@ -6,9 +6,10 @@ it counts as a signature. Making nonces and signatures does not belong here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
 
 from wormsig.psbt.model import MUSIG2_PARTIAL_SIG, MUSIG2_PARTICIPANT_PUBKEYS, MUSIG2_PUB_NONCE
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from wormsig.psbt.model import Fields, Psbt
 
 
-@dataclass(frozen=True, slots=True)
-class MusigRound:
+class MusigRound(msgspec.Struct, frozen=True):
     """One signature that several keys make together, as far as it has come.
 
     Args:

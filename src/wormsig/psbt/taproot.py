@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from wormsig.bitcoin.compact import read_compact
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.bitcoin.schnorr import taproot_tweak_pubkey
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
 _LEAF_FIELD: Final = "PSBT_IN_TAP_LEAF_SCRIPT"
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(msgspec.Struct, frozen=True):
     """A script that the output commits to.
 
     Args:

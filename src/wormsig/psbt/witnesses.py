@@ -7,8 +7,9 @@ m-of-n of OP_CHECKSIGADD in a taproot leaf. The scripts in a final are proven he
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.bitcoin.script import ScriptType, classify, parse_pushes
 from wormsig.bitcoin.taproot import ANNEX_TAG, TAPSCRIPT
@@ -33,8 +34,7 @@ class FinalState(enum.Enum):
     NOT_CHECKED = "not checked"
 
 
-@dataclass(frozen=True, slots=True)
-class FinalCheck:
+class FinalCheck(msgspec.Struct, frozen=True):
     """One final input and what was found.
 
     Args:
@@ -51,8 +51,7 @@ class FinalCheck:
     preimages: tuple[tuple[bytes, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A final whose template is known: its signatures in script order, and the keys they may be for.
 
     Args:
@@ -66,8 +65,7 @@ class Opened:
     keys: tuple[SignatureKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """A final of a script that is no template, and what its script gets.
 
     Args:

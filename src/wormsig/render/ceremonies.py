@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from wormsig.render.lines import Line, Style, wrapped
 from wormsig.render.sanitize import sanitize
@@ -61,7 +62,8 @@ def short_id(ident: str) -> str:
 def summary_object(summary: Summary) -> dict[str, Any]:
     """A ceremony as the object that `status --json` prints; docs/howto/resume.md has its fields."""
     return {
-        **dataclasses.asdict(summary),
+        **structs.asdict(summary),
+        "awaits": [structs.asdict(each) for each in summary.awaits],
         "cosigners": dict(summary.cosigners),
         "resume": f"wormsig resume {summary.id}" if summary.open else None,
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import textwrap
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +25,7 @@ class Style(enum.Enum):
     NOTICE = "cyan"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One line of printable text.
 
     Args:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import html
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.render.receipt_words import NAME, signers
 from wormsig.render.sanitize import sanitize
@@ -35,8 +36,7 @@ _AWAY = 10
 """Distance of the texts from what they belong to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """Where things are.
 
     Attributes:
@@ -68,8 +68,7 @@ WIDE = Layout("wide", 960, 310, 13, 150)
 NARROW = Layout("narrow", 320, 128, 10, 110)
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(msgspec.Struct, frozen=True):
     """One end of the flow.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.render.sanitize import quote, sanitize
 from wormsig.review.words import btc, count
@@ -83,8 +84,7 @@ _APPROVERS = {"person": "a person", "unattended": "a script (-y)", "policy": "a 
 _DECLINERS = {"person": "a person", "review": "the review", "policy": "a policy"}
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(msgspec.Struct, frozen=True):
     """A key that signed, with all its signatures.
 
     Attributes:

@@ -7,8 +7,9 @@ whose txid the outpoint names, or by our own node.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.bitcoin.script import p2sh_script, witness_program
 from wormsig.psbt.model import (
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from wormsig.review.context import ReviewContext
 
 
-@dataclass(frozen=True, slots=True)
-class Coins:
+class Coins(msgspec.Struct, frozen=True):
     """What the inputs spend.
 
     Args:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from fractions import Fraction
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
 
 
-@dataclass(frozen=True, slots=True)
-class FeeLimit:
+class FeeLimit(msgspec.Struct, frozen=True):
     """The highest fee that somebody allows: one of the two.
 
     Args:
@@ -42,8 +43,7 @@ class FeeLimit:
         return self.percent is None or fee_sats * 100 <= self.percent * own_sats
 
 
-@dataclass(frozen=True, slots=True)
-class GapLimits:
+class GapLimits(msgspec.Struct, frozen=True):
     """How far beyond the highest index seen change may stand (row C4).
 
     Args:
@@ -57,8 +57,7 @@ class GapLimits:
     error: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class SignedBefore:
+class SignedBefore(msgspec.Struct, frozen=True):
     """A transaction that was signed on this machine (row C24).
 
     Args:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.errors import InputError
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import WalletKey
 
 
-@dataclass(frozen=True, slots=True)
-class WrongOrigin:
+class WrongOrigin(msgspec.Struct, frozen=True):
     """A key of one of the wallet's scripts for which the PSBT states another origin.
 
     Args:

@@ -7,8 +7,9 @@ that only resemble the wallet's are recognised (row C3). Places are derived many
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.bitcoin.keys import HARDENED
 from wormsig.review.claims import INPUT, OUTPUT, xonly
@@ -37,8 +38,7 @@ _STRIDE = 50
 """Indices of a search derived together: it may end at the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class OurKey:
+class OurKey(msgspec.Struct, frozen=True):
     """A public key that one of the wallet's keys derives.
 
     Args:
@@ -50,8 +50,7 @@ class OurKey:
     script: WalletScript
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
+class Ownership(msgspec.Struct, frozen=True):
     """What is proven to be the wallet's.
 
     Args:

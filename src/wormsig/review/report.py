@@ -8,7 +8,6 @@ from outside: `render` escapes them. How things are judged is in the other modul
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -214,8 +213,7 @@ class OutputView(msgspec.Struct, frozen=True):
     asm: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """The whole review of one PSBT.
 
     Args:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 from wormsig.errors import PsbtError
 from wormsig.psbt.model import sha256
@@ -104,8 +106,7 @@ def _subject(
     return Subject(psbt, coins, keys, owned, scripts, wallet.network, context)
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(msgspec.Struct, frozen=True):
     """What comes in and goes out.
 
     Args:
@@ -150,8 +151,7 @@ def _total(amounts: Sequence[int | None]) -> int | None:
     return sum(known) if len(known) == len(amounts) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(msgspec.Struct, frozen=True):
     """What belongs to other wallets of ours.
 
     Args:

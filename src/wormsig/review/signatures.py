@@ -6,8 +6,9 @@ room's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.bitcoin.sighash import SIGHASH_ALL, SIGHASH_DEFAULT, sighash_name
 from wormsig.errors import InputError
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 _UNCHECKED = frozenset({SignatureProblem.UNKNOWN_AMOUNT, SignatureProblem.UNKNOWN_OTHER, SignatureProblem.BAD_SCRIPT})
 
 
-@dataclass(frozen=True, slots=True)
-class Signatures:
+class Signatures(msgspec.Struct, frozen=True):
     """What is there and what it is worth.
 
     Args:

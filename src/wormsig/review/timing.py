@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.review.findings import Code
 from wormsig.review.report import Finding
@@ -28,8 +29,7 @@ TOLERATED_BLOCKS = 6
 TOLERATED_SECONDS = 2 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class RelativeDelay:
+class RelativeDelay(msgspec.Struct, frozen=True):
     """A relative locktime (BIP68): one of the two is 0."""
 
     blocks: int = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from wormsig.errors import NotSupportedError, UsageError
 
@@ -17,8 +18,7 @@ _PLANNED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SignerSpec:
+class SignerSpec(msgspec.Struct, frozen=True):
     """Who signs.
 
     Attributes:

@@ -6,9 +6,9 @@ What to do when it fails (a new code, give up) is decided by `app`.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.task import deferLater
 

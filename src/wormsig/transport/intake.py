@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.ceremony import messages, wire
 from wormsig.ceremony.messages import MAX_OBJECT, Ack, Chunk, Progress
@@ -19,8 +20,7 @@ MAX_WAITING_BYTES = 2 * MAX_OBJECT
 MAX_LETTERS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """A letter from the other side.
 
     Attributes:
@@ -34,8 +34,7 @@ class Received:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Announced:
+class _Announced(msgspec.Struct, frozen=True):
     letter: Letter
     digest: str
     pieces: wire.Reassembler

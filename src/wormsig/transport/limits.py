@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields, replace
+
+import msgspec
 
 from wormsig.errors import UsageError
 
 HOUR = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """Time limits in seconds; tests shorten them.
 
     Attributes:
@@ -68,7 +68,7 @@ def limits_from_environment() -> Limits:
     Raises:
         UsageError: Not such a list.
     """
-    known = {field.name for field in fields(Limits)}
+    known = frozenset(Limits.__struct_fields__)
     changes: dict[str, float] = {}
     for item in filter(None, os.environ.get("WORMSIG_LIMITS", "").split(",")):
         name, _, value = item.strip().partition("=")
@@ -79,4 +79,4 @@ def limits_from_environment() -> Limits:
         if name not in known or not 0 < seconds < 1e9:
             raise UsageError(f"WORMSIG_LIMITS: {item!r} is not a time limit", hint=f"known: {', '.join(sorted(known))}")
         changes[name] = seconds
-    return replace(Limits(), **changes)
+    return msgspec.structs.replace(Limits(), **changes)

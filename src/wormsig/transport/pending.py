@@ -6,9 +6,9 @@ each of it ends in an error of its own within a time limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred
 
 from wormsig.transport import hello
@@ -38,8 +38,7 @@ FOR_EVER = 1e9
 TOR_HINT = "is Tor running, and does it let connections out? (--tor-control-port)"
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(msgspec.Struct, frozen=True):
     """What differs between a code that a person tells and a place that both machines compute.
 
     Attributes:

@@ -8,9 +8,9 @@ certificates (`relay`, `relay_tls`).
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.logger import Logger
@@ -31,8 +31,7 @@ POLICY = 3008  # a close code that applications may use; like WebSocket's own 10
 log = Logger()
 
 
-@dataclass(frozen=True, slots=True)
-class RelayLimits:
+class RelayLimits(msgspec.Struct, frozen=True):
     """What one relay carries at most. docs/limits.md lists it.
 
     Attributes:

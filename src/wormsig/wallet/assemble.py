@@ -6,8 +6,9 @@ what comes out here with its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from wormsig.bitcoin.script import hash160, push
 
@@ -37,8 +38,7 @@ _VERIFY: Final = {0x87: b"\x88", 0x9C: b"\x9d", 0xAC: b"\xad", 0xAE: b"\xaf"}
 _THEN_VERIFY: Final = b"\x69"
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(msgspec.Struct, frozen=True):
     """Where a key goes.
 
     Attributes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
 
 from wormsig.wallet.policy import KeyUse, MiniscriptPolicy, MultisigPolicy, Node, Policy, TaprootPolicy
 
@@ -27,29 +28,25 @@ _BLOCKS_PER_DAY: Final = 144
 _DAY: Final = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """A signature of one key; `key` is its position in the wallet's keys."""
 
     key: int
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
+class Together(msgspec.Struct, frozen=True):
     """One signature that all of several keys make together (MuSig2, BIP327); positions in the wallet's keys."""
 
     keys: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class After:
+class After(msgspec.Struct, frozen=True):
     """Not before a block height, or a Unix time from `TIME_LOCKTIME` on (BIP65)."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Older:
+class Older(msgspec.Struct, frozen=True):
     """Not before the coin has this age, as the script has it (BIP68, BIP112)."""
 
     value: int
@@ -65,16 +62,14 @@ class Older:
         return (self.value & SEQUENCE_MASK) * SECONDS_PER_UNIT if self.value & SEQUENCE_SECONDS else None
 
 
-@dataclass(frozen=True, slots=True)
-class Preimage:
+class Preimage(msgspec.Struct, frozen=True):
     """The preimage of a hash; `function` is sha256, hash256, ripemd160 or hash160."""
 
     function: str
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(msgspec.Struct, frozen=True):
     """So many of several conditions: 1 is any one of them, as many as there are parts is all; no parts is always."""
 
     count: int

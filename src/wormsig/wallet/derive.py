@@ -6,8 +6,9 @@ Whether an output is change, and up to which index anybody scans, is decided in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.bitcoin import ckd, musig
 from wormsig.bitcoin.batch import share_out
@@ -35,8 +36,7 @@ MAX_HINTS = 8
 """Places a PSBT may name for one script before they are ignored: a true one names one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Branch:
+class _Branch(msgspec.Struct, frozen=True):
     """One branch: parents of its keys, in the order of `Maker.make`'s children, and whose they are."""
 
     parents: tuple[ckd.Parent, ...]

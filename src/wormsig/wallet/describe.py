@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.wallet.condition import alternatives, summary, ways
 from wormsig.wallet.policy import TaprootPolicy, Unspendable, walk
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(msgspec.Struct, frozen=True):
     """One way to spend.
 
     Attributes:

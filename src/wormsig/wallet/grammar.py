@@ -7,8 +7,9 @@ start. What the pieces mean, and whether they may stand there, is decided in `de
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from wormsig.wallet.model import ScriptKind
@@ -26,8 +27,7 @@ _WRAPPERS: Final[dict[str, tuple[ScriptKind, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class KeyText:
+class KeyText(msgspec.Struct, frozen=True):
     """One key expression, still text.
 
     Attributes:
@@ -43,8 +43,7 @@ class KeyText:
     steps: str
 
 
-@dataclass(frozen=True, slots=True)
-class MultisigText:
+class MultisigText(msgspec.Struct, frozen=True):
     """A multisig descriptor in pieces, still text; `keys` are the comma-separated expressions."""
 
     script_type: ScriptKind

@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from wormsig.wallet.checksum import with_checksum
 from wormsig.wallet.condition import Condition, condition_of, fewest_signatures, fewest_when_open, summary
 from wormsig.wallet.policy import KeyUse, MultisigPolicy, Policy, TaprootPolicy
@@ -33,8 +35,7 @@ BRANCH_STEPS = "/<0;1>/*"
 """What follows every key of a multisig wallet: BIP389, receive branch 0 and change branch 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class WalletKey:
+class WalletKey(msgspec.Struct, frozen=True):
     """One cosigner's key.
 
     Attributes:

@@ -6,8 +6,9 @@ A policy and the wallet's keys together are the descriptor (BIP388 calls the one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 MAIN_BRANCHES: Final = (0, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyUse:
+class KeyUse(msgspec.Struct, frozen=True):
     """A key where it stands in a descriptor: `xpub/<0;1>/*`, or `musig(xpub,xpub)/<0;1>/*` (BIP390).
 
     Attributes:
@@ -36,8 +36,7 @@ class KeyUse:
         return len(self.keys) > 1
 
 
-@dataclass(frozen=True, slots=True)
-class Unspendable:
+class Unspendable(msgspec.Struct, frozen=True):
     """A taproot internal key that nobody can sign with: BIP341's point H, or a child of an xpub over it.
 
     Attributes:
@@ -49,8 +48,7 @@ class Unspendable:
     branches: tuple[int, int] = MAIN_BRANCHES
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """A fragment of miniscript (BIP379) without sugar: `pk(K)` is `c` around `pk_k`, wrappers are nodes of one letter.
 
     `sortedmulti_a` (BIP387) is no miniscript but stands where a leaf does, so it is one here.
@@ -92,8 +90,7 @@ def depths(tree: Tree | None, depth: int = 0) -> Iterator[int]:
             yield from depths(side, depth + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class MultisigPolicy:
+class MultisigPolicy(msgspec.Struct, frozen=True):
     """So many of all the wallet's keys, with OP_CHECKMULTISIG (BIP383): `wsh`, `sh(wsh)`, `sh`.
 
     Attributes:
@@ -105,8 +102,7 @@ class MultisigPolicy:
     sorted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MiniscriptPolicy:
+class MiniscriptPolicy(msgspec.Struct, frozen=True):
     """Miniscript (BIP379) as witnessScript: `wsh`, `sh(wsh)`.
 
     Attributes:
@@ -118,8 +114,7 @@ class MiniscriptPolicy:
     script: Node
 
 
-@dataclass(frozen=True, slots=True)
-class TaprootPolicy:
+class TaprootPolicy(msgspec.Struct, frozen=True):
     """An internal key and a tree of scripts (BIP386).
 
     Attributes:

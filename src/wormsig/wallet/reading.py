@@ -7,8 +7,9 @@ the keys make a good wallet by `checks`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from wormsig.errors import DescriptorError
 from wormsig.wallet.checks import check_numbers
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from wormsig.wallet.policy import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """A descriptor taken apart, not judged.
 
     Attributes:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+import msgspec
+
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.bitcoin.script import hash160, multisig_script, p2sh_script, p2wsh_script
 from wormsig.bitcoin.taproot import NUMS_KEY, TapLeaf, TaprootOutput, TapTree, multi_a_script
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import ScriptKind, Wallet, WalletKey
 
 
-@dataclass(frozen=True, slots=True)
-class Signers:
+class Signers(msgspec.Struct, frozen=True):
     """Whose the public keys of a branch's scripts are; one value for all its indexes.
 
     Attributes:
@@ -51,8 +52,7 @@ class Derivation(NamedTuple):
     origin: KeyOrigin
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """What is the same in every script of a taproot wallet.
 
     Attributes:

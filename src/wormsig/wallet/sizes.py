@@ -5,8 +5,9 @@ Signatures count as in `psbt.size`: 71 bytes with their sighash type where a sig
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+import msgspec
 
 from wormsig.bitcoin.compact import write_compact
 from wormsig.bitcoin.script import push
@@ -27,8 +28,7 @@ _SEQUENCE_DISABLED: Final = 1 << 31
 _FINAL_SEQUENCE: Final = 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(msgspec.Struct, frozen=True):
     """What is known of the transaction that spends.
 
     Attributes:
@@ -46,8 +46,7 @@ class Spend:
     keys: frozenset[int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FinalSize:
+class FinalSize(msgspec.Struct, frozen=True):
     """The final scripts of an input.
 
     Attributes:

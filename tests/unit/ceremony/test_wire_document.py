@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ def test_the_time_limits_are_the_codes() -> None:
         "comeback",
     ]
     assert numbers == [getattr(Limits(), name) for name in order]
-    assert {field.name for field in fields(Limits)} - set(order) == {"slowest"}
+    assert set(Limits.__struct_fields__) - set(order) == {"slowest"}
     assert f"every {Limits().slowest:.0f} bytes" in table
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import structs
 
 from wormsig.app import keys
 from wormsig.cli.options import console_options, network_option, passphrase_options
@@ -122,7 +122,7 @@ def show(
 @console_options
 def export(file: Path, yes: bool, network: Network | None, passphrase: PassphraseOptions, console: Console) -> None:
     """Print the secret itself: BIP39 words, or [fingerprint/path]xprv. Whoever sees it can sign."""
-    console = dataclasses.replace(console, yes=yes)
+    console = structs.replace(console, yes=yes)
     if not console.ask(f"Show the secret of {file} on this terminal?"):
         console.say("Nothing was shown.")
         return

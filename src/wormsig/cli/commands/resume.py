@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from wormsig.app.choosing import choose, open_journal
 from wormsig.app.home import Home
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from wormsig.journal.store import Journal
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
+class _Options(msgspec.Struct, frozen=True):
     """Everything that was said."""
 
     new_codes: tuple[str, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from wormsig.app.context import Sources, sighash_types
 from wormsig.app.files import check_output
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
 
 
-@dataclass(frozen=True, slots=True)
-class _Whom:
+class _Whom(msgspec.Struct, frozen=True):
     """To whom, and how it ends."""
 
     to: tuple[str, ...]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from wormsig.app import wallets
 from wormsig.app.home import Home
@@ -161,7 +161,7 @@ def remove(name: str, yes: bool, console: Console) -> None:
     """Forget a wallet. Its coins and keys are untouched; without its descriptor nobody can spend them."""
     registry = _registry()
     if name in registry.names():
-        console = dataclasses.replace(console, yes=yes)
+        console = structs.replace(console, yes=yes)
         if not console.ask(f"Forget wallet {name}? Is its descriptor kept elsewhere?"):
             console.say("Nothing was removed.")
             return
