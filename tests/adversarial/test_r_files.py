@@ -68,6 +68,8 @@ def spoiled(psbt: Psbt, other: Psbt) -> Psbt:
 def test_r1_another_transaction_on_files_brings_nothing(desk: Desk) -> None:
     lie = edit_tx(desk.psbt, outputs=(replace(desk.psbt.tx.outputs[0], sats=1), desk.psbt.tx.outputs[1]))
     assert desk.combine(desk.scene.sign(lie, "bob"), code=ExitCode.PEER) == desk.psbt
+    assert "answer-0.psbt" in desk.judge.said
+    assert "another transaction came back: output 0 pays 1 sat, not 30000000" in " ".join(desk.judge.said.split())
 
 
 def test_r2_a_bad_answer_leaves_the_good_ones_in_the_output(desk: Desk) -> None:
@@ -78,6 +80,9 @@ def test_r2_a_bad_answer_leaves_the_good_ones_in_the_output(desk: Desk) -> None:
     out = desk.combine(bad, carol, b"no psbt at all", code=ExitCode.PEER)
     assert out is not None
     assert held_signatures(out, 0) == held_signatures(carol, 0)
+    assert "answer-0.psbt" in desk.judge.said
+    assert "bob" in desk.judge.said
+    assert "it does not verify" in " ".join(desk.judge.said.split())
 
 
 def test_r3_the_good_signature_stays_in_either_order(desk: Desk) -> None:
@@ -89,12 +94,15 @@ def test_r3_the_good_signature_stays_in_either_order(desk: Desk) -> None:
 
 def test_r4_another_sighash_type_is_not_merged(desk: Desk) -> None:
     assert desk.combine(desk.scene.sign(desk.psbt, "bob", sighash=0x81), code=ExitCode.PEER) == desk.psbt
+    assert "its sighash type is not allowed" in " ".join(desk.judge.said.split())
 
 
 def test_r5_other_fields_are_not_merged(desk: Desk) -> None:
     bob = desk.scene.sign(desk.psbt, "bob")
     noisy = edit_global(edit_input(bob, 0, {b"\xfc\x04evil\x00": b"x"}), {b"\xee\x01": b"y"})
     assert desk.combine(noisy, code=ExitCode.DONE) == bob
+    for listed in ("input 0: PSBT_IN_PROPRIETARY added", "global map: unknown type 0xee added"):
+        assert listed in " ".join(desk.judge.said.split())
 
 
 def test_r6_the_same_answer_twice_counts_once(desk: Desk) -> None:
