@@ -10,6 +10,7 @@ import pytest
 _NEEDS = {
     "test_corpus.py": "WORMSIG_CORPUS",
     "test_vectors.py": "WORMSIG_VECTORS",
+    "test_vectors_musig.py": "WORMSIG_VECTORS",
     "test_vectors_taproot.py": "WORMSIG_VECTORS",
 }
 
