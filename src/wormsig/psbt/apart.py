@@ -128,7 +128,7 @@ class _Apart:
             given.setdefault(HASHES[kind][0], {})[digest] = preimage
         means = means_of(self._psbt, self._index, self._signatures)
         shown = miniscript.Means(means.locktime, means.sequence, means.version, given, self._signatures)
-        stack = satisfy(self._psbt, self._node, shown)
+        stack = satisfy(self._psbt, self._index, self._node, shown)
         state = FinalState.VALID if stack == self._final.items else FinalState.NOT_CHECKED
         fields = tuple([(bytes((kind,)) + digest, preimage) for kind, digest, preimage in preimages])
         return FinalCheck(self._index, state, checks, fields)

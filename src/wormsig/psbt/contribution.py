@@ -243,7 +243,7 @@ def _settle(mine: Psbt, answer: _Answer, allowed: frozenset[int]) -> Contributio
             continue
         if final.state is FinalState.NOT_CHECKED:
             unchecked.append(final.input)
-        checks += [check for check in final.signatures if check.valid]
+        checks += [_usable(mine, check) for check in final.signatures if check.valid]
         answer.preimages += [(final.input, key, value) for key, value in final.preimages]
     taken, known = _new_ones(mine, checks, allowed)
     rejected = tuple([check for check in checks if not check.valid])
@@ -251,6 +251,15 @@ def _settle(mine: Psbt, answer: _Answer, allowed: frozenset[int]) -> Contributio
     return Contribution(
         taken, rejected, tuple(answer.differences), answer.known + known, tuple(unchecked), preimages, mine, seal=SEAL
     )
+
+
+def _usable(mine: Psbt, check: SignatureCheck) -> SignatureCheck:
+    """A signature out of a final counts where my own copy proves the script too: without it nobody could use it."""
+    try:
+        usable = input_scripts(mine, check.input).has_key(check.key)
+    except PsbtError:
+        usable = False
+    return check if usable else SignatureCheck(check.input, check.key, check.signature, SignatureProblem.BAD_SCRIPT)
 
 
 def _true_preimages(mine: Psbt, answer: _Answer) -> tuple[tuple[int, bytes, bytes], ...]:

@@ -29,6 +29,7 @@ class Memo:
         "preimages",
         "previous",
         "read",
+        "satisfiable",
         "satisfied",
         "scripts",
         "sighasher",
@@ -54,7 +55,9 @@ class Memo:
         self.operations: dict[int, int] = {}
         """Identity of such an expression -> operations of its script."""
         self.satisfied = 0
-        """What satisfying them has cost, in sum."""
+        """What satisfying them costs, in sum over inputs."""
+        self.satisfiable: dict[tuple[int, int], bool] = {}
+        """Input and identity of such an expression -> whether that was within the limit."""
         self.preimages: dict[int, tuple[Fields, dict[str, dict[bytes, bytes]]]] = {}
         self.key_hashes: dict[tuple[int, bool], tuple[Fields, dict[bytes, bytes]]] = {}
         self.finals: dict[int, tuple[Fields, FinalScripts]] = {}

@@ -45,7 +45,7 @@ _PER_PAIR: Final = 50
 MAX_SCRIPT: Final = 100_000
 """Bytes of a script that is read back: the largest `multi_a` has 34,000, and no P2WSH script more than 10,000."""
 
-MAX_SATISFYING: Final = 3_000_000
+MAX_SATISFYING: Final = 1_000_000
 """The same for satisfying scripts, which every input asks for again, whatever it shares with others."""
 _PER_SATISFYING_PAIR: Final = 8
 
@@ -76,7 +76,7 @@ def solve(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> FinalScr
     node = _witness_expression(psbt, index, scripts, held)
     if node is None or scripts.witness is None:
         return None
-    stack = satisfy(psbt, node, means_of(psbt, index, held))
+    stack = satisfy(psbt, index, node, means_of(psbt, index, held))
     return None if stack is None else FinalScripts(nested_sig(scripts), (*stack, scripts.witness))
 
 
@@ -99,7 +99,7 @@ def lacking(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> int | 
     node = _witness_expression(psbt, index, scripts, held)
     if node is None:
         return None
-    return _expression_lacks(psbt, node, means_of(psbt, index, held))
+    return _expression_lacks(psbt, index, node, means_of(psbt, index, held))
 
 
 def _short_of(threshold: int, keys: Sequence[bytes], held: Held) -> int:
@@ -197,7 +197,7 @@ def _leaf_stack(psbt: Psbt, index: int, leaf: Leaf, signatures: Mapping[bytes, b
     if leaf.multi_a is not None:
         return _multi_a_stack(leaf.multi_a, signatures)
     node = _leaf_expression(psbt, index, leaf, signatures)
-    return None if node is None else satisfy(psbt, node, means_of(psbt, index, signatures))
+    return None if node is None else satisfy(psbt, index, node, means_of(psbt, index, signatures))
 
 
 def _multi_a_stack(multi_a: MultiA, signatures: Mapping[bytes, bytes]) -> tuple[bytes, ...] | None:
@@ -231,7 +231,7 @@ def _leaf_lacks(psbt: Psbt, index: int, leaf: Leaf, signatures: Mapping[bytes, b
     node = _leaf_expression(psbt, index, leaf, signatures)
     if node is None:
         return None
-    return _expression_lacks(psbt, node, means_of(psbt, index, signatures))
+    return _expression_lacks(psbt, index, node, means_of(psbt, index, signatures))
 
 
 def _guess_taproot(psbt: Psbt, index: int, proven: TaprootScripts, held: Held) -> FinalScripts | None:
@@ -286,27 +286,31 @@ def _preimages_of(psbt: Psbt, index: int) -> Mapping[str, Mapping[bytes, bytes]]
     return known[1]
 
 
-def satisfy(psbt: Psbt, node: miniscript.Expression, means: miniscript.Means) -> tuple[bytes, ...] | None:
+def satisfy(psbt: Psbt, index: int, node: miniscript.Expression, means: miniscript.Means) -> tuple[bytes, ...] | None:
     """`miniscript.satisfy` of what `expression` gave, bounded over all inputs (THREATS C16).
 
     Returns:
-        None also when too much was satisfied already.
+        None also when the scripts of other inputs are too much already.
     """
-    return miniscript.satisfy(node, means) if _may_satisfy(psbt, node) else None
+    return miniscript.satisfy(node, means) if _may_satisfy(psbt, index, node) else None
 
 
-def _may_satisfy(psbt: Psbt, node: miniscript.Expression) -> bool:
+def _may_satisfy(psbt: Psbt, index: int, node: miniscript.Expression) -> bool:
+    """Decided once for an input's script: whoever asks again, or sends another answer, uses nothing up."""
     memo = psbt.memo
-    count = memo.operations.get(id(node), 0)
-    memo.satisfied += count + count * count // _PER_SATISFYING_PAIR + _PER_SCRIPT
-    return memo.satisfied <= MAX_SATISFYING
+    known = memo.satisfiable.get((index, id(node)))
+    if known is None:
+        count = memo.operations.get(id(node), 0)
+        memo.satisfied += count + count * count // _PER_SATISFYING_PAIR + _PER_SCRIPT
+        known = memo.satisfiable[index, id(node)] = memo.satisfied <= MAX_SATISFYING
+    return known
 
 
-def _expression_lacks(psbt: Psbt, node: miniscript.Expression, means: miniscript.Means) -> int | None:
-    if not _may_satisfy(psbt, node):
+def _expression_lacks(psbt: Psbt, index: int, node: miniscript.Expression, means: miniscript.Means) -> int | None:
+    if not _may_satisfy(psbt, index, node):
         return None
     count = miniscript.lacking(node, means)
-    return None if count == 0 and satisfy(psbt, node, means) is None else count
+    return None if count == 0 and satisfy(psbt, index, node, means) is None else count
 
 
 def _guess_expression(
@@ -318,7 +322,7 @@ def _guess_expression(
     for name, digest in miniscript.digests_of(node):
         preimages.setdefault(name, {}).setdefault(digest, bytes(32))
     everything = miniscript.Means(means.locktime, means.sequence, means.version, preimages, means.signatures)
-    return satisfy(psbt, node, everything)
+    return satisfy(psbt, index, node, everything)
 
 
 def _witness_expression(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> miniscript.Expression | None:
