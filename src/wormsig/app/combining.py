@@ -76,12 +76,13 @@ def combine_answers(
         allowed: Sighash types that are accepted.
 
     Raises:
-        PsbtError: The coordinator's own copy holds a bad signature.
+        PsbtError: The coordinator's own copy holds a bad signature, or wrong final scripts.
         UsageError: No answers.
     """
     if not answers:
         raise UsageError("nothing to combine", hint="wormsig combine MINE RETURNED...")
     verified = verify(mine, allowed=allowed)
+    finalizer.require_good_finals(verified.psbt, allowed=allowed)
     reports = []
     for source, data in answers:
         try:

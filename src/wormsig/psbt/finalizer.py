@@ -67,6 +67,17 @@ def missing(verified: Verified) -> dict[int, int]:
     return found
 
 
+def require_good_finals(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> None:
+    """Refuse a PSBT with final scripts that are wrong: `missing` does not look at them.
+
+    Raises:
+        PsbtError: The first such input is named.
+    """
+    for check in check_finals(psbt, allowed=allowed):
+        if check.state is FinalState.INVALID:
+            raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
+
+
 def can_finalize(verified: Verified) -> bool:
     """Whether every input is final or has enough signatures."""
     return not missing(verified)
@@ -91,9 +102,7 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
         PsbtError: An input's scripts cannot be proven, or its final scripts are wrong.
     """
     psbt = verified.psbt
-    for check in check_finals(psbt, allowed=allowed):
-        if check.state is FinalState.INVALID:
-            raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
+    require_good_finals(psbt, allowed=allowed)
     changed: dict[int, Fields] = {}
     finals: dict[int, tuple[Fields, FinalScripts]] = {}
     short: dict[int, int | None] = {}
