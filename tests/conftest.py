@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -48,6 +49,11 @@ def pytest_runtest_setup() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminated)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there now, which stays to the end, out of every garbage collection: it is most of all there is."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ does everything in the order in which `app` does it. The same with real processe
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
@@ -27,7 +28,10 @@ SETTINGS = [("wsh", 2, 3), ("sh", 1, 2), ("sh-wsh", 3, 4)]
 MOVES = (*["act"] * 7, *["meet"] * 5, *["die"] * 2, "cut", "file", "mind")
 """What happens, by how often it does."""
 
-PLANS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(MOVES), st.integers(0, 9)), min_size=12, max_size=40)
+STEPS = list(product(range(4), MOVES, range(10)))
+"""Who, what, and how it goes: chosen in one piece, since every choice of its own costs as much as the step."""
+
+PLANS = st.lists(st.sampled_from(STEPS), min_size=12, max_size=40)
 
 
 class Ceremony(RuleBasedStateMachine):
@@ -257,5 +261,5 @@ class Ceremony(RuleBasedStateMachine):
 
 TestCeremony = Ceremony.TestCase
 TestCeremony.settings = settings(
-    max_examples=examples(40), stateful_step_count=6, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(20), stateful_step_count=6, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from support.ceremony import setting
+from support.examples import examples
 from wormsig.bitcoin.tx import parse_transaction
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.ceremony.coordinator import Phase, Stage
@@ -44,6 +46,12 @@ def answer(setting: Setting, kind: str, signer: str) -> tuple[bytes, str]:
         "garbage": lambda: setting.signed(signer)[:-7],
     }[kind]()
     return made, "transaction" if kind == "final" else "psbt"
+
+
+@lru_cache(1_000)
+def decoded(body: bytes) -> CoordinatorEvent:
+    """An event of the journal, which is read again after every step."""
+    return coordinator.decode(body)
 
 
 def good_part(setting: Setting, kind: str, signer: str) -> Signed:
@@ -166,7 +174,7 @@ class Collecting(RuleBasedStateMachine):
 
     @invariant()
     def the_journal_is_all_that_is_known(self) -> None:
-        assert coordinator.replay(map(coordinator.decode, self.journal)) == self.state
+        assert coordinator.replay(map(decoded, self.journal)) == self.state
 
     @invariant()
     def exactly_the_good_signatures_are_held(self) -> None:
@@ -198,7 +206,7 @@ class Collecting(RuleBasedStateMachine):
 
 TestCollecting = Collecting.TestCase
 TestCollecting.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(15), stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
@@ -336,7 +344,7 @@ class Alice:
         st.tuples(st.sampled_from(["alice", "bob"]), st.sampled_from(["step", "step", "step", "crash"])), max_size=40
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_a_crash_after_any_step_leads_to_the_same_transaction_and_no_second_signature(
     plan: list[tuple[str, str]],
 ) -> None:

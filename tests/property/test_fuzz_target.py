@@ -29,11 +29,6 @@ def target() -> ModuleType:
     return module
 
 
-def test_the_corpus_is_what_its_generator_makes() -> None:
-    done = subprocess.run([sys.executable, str(FUZZ / "make_corpus.py"), "--check"], check=False)
-    assert done.returncode == 0, "run: python fuzz/make_corpus.py"
-
-
 def test_every_seed_goes_through_every_role(target: ModuleType) -> None:
     for seed in target.seeds():
         assert target.one_input(seed)
@@ -41,8 +36,8 @@ def test_every_seed_goes_through_every_role(target: ModuleType) -> None:
 
 def test_mutations_end_in_a_refusal_or_keep_the_promises(target: ModuleType) -> None:
     seeds = target.seeds()
-    parsed = [target.one_input(target.mutated(seeds[n % len(seeds)], n, seeds)) for n in range(1_500)]
-    assert 200 < sum(parsed) < 1_300
+    parsed = [target.one_input(target.mutated(seeds[n % len(seeds)], n, seeds)) for n in range(600)]
+    assert 80 < sum(parsed) < 520
 
 
 def test_a_broken_promise_and_any_other_exception_are_findings(

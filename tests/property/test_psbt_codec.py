@@ -118,6 +118,7 @@ def parsed(data: bytes) -> Psbt | None:
 
 
 @given(st.binary(max_size=300))
+@settings(max_examples=examples(50), deadline=None)
 @example(b"psbt\xff")
 @example(b"psbt\xff\x00")
 def test_any_bytes(data: bytes) -> None:
@@ -126,6 +127,7 @@ def test_any_bytes(data: bytes) -> None:
 
 
 @given(st.binary(max_size=100) | st.text(max_size=100))
+@settings(max_examples=examples(50), deadline=None)
 def test_any_text(data: bytes | str) -> None:
     refused = refusal(lambda: from_any(data))
     if refused is None:
@@ -135,7 +137,7 @@ def test_any_text(data: bytes | str) -> None:
 
 
 @given(mutated())
-@settings(max_examples=examples(160), deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_mutated_psbts_parse_to_the_same_bytes_or_not_at_all(data: bytes) -> None:
     psbt = parsed(data)
     if psbt is not None:
@@ -143,7 +145,7 @@ def test_mutated_psbts_parse_to_the_same_bytes_or_not_at_all(data: bytes) -> Non
 
 
 @given(mutated())
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_no_role_breaks_on_a_psbt_that_parsed(data: bytes) -> None:
     psbt = parsed(data)
     if psbt is None:
@@ -184,7 +186,7 @@ FIELDS = st.dictionaries(UNKNOWN, st.binary(max_size=300), max_size=8)
 
 
 @given(FIELDS, st.lists(FIELDS, min_size=7, max_size=7))
-@settings(max_examples=examples(24), deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_unknown_fields_survive_anywhere(extra_global: dict[bytes, bytes], extras: list[dict[bytes, bytes]]) -> None:
     maps = [{**extra_global, **UNSIGNED.global_map}]
     maps += [{**extra, **held} for extra, held in zip(extras, (*UNSIGNED.inputs, *UNSIGNED.outputs), strict=True)]
@@ -198,6 +200,7 @@ def test_unknown_fields_survive_anywhere(extra_global: dict[bytes, bytes], extra
 
 
 @given(st.lists(st.binary(max_size=300), max_size=6))
+@settings(max_examples=examples(30), deadline=None)
 def test_witness_stacks_round_trip(items: list[bytes]) -> None:
     value = compact(len(items)) + b"".join(compact(len(item)) + item for item in items)
     assert read_stack(value) == tuple(items)
@@ -206,7 +209,7 @@ def test_witness_stacks_round_trip(items: list[bytes]) -> None:
 
 
 @given(mutated())
-@settings(max_examples=examples(80), deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_conversions_go_there_and_back(data: bytes) -> None:
     psbt = parsed(data)
     if psbt is None or refusal(lambda: psbt.tx) is not None:
@@ -256,7 +259,7 @@ HEIGHTS = st.integers(1, 499_999_999)
 
 
 @given(transactions())
-@settings(deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_transaction_goes_through_both_versions(psbt: Psbt) -> None:
     assert parsed(serialize(psbt)) == psbt
     with_error = refusal(lambda: to_version_0(psbt))
@@ -269,7 +272,7 @@ def test_any_transaction_goes_through_both_versions(psbt: Psbt) -> None:
 
 
 @given(mutated(), st.sampled_from(RAW[3:]))
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_answers_in_any_version_bring_nothing_but_signatures(data: bytes, mine: bytes) -> None:
     answer, held = parsed(data), parse(mine)
     if answer is None or answer.transaction != held.transaction:

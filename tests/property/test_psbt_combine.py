@@ -31,7 +31,7 @@ EVERY = {
 }
 Signatures = set[tuple[int, int]]
 some_signatures = st.sets(st.sampled_from(SIGNERS))
-quick = settings(max_examples=examples(24), deadline=None)
+quick = settings(max_examples=examples(15), deadline=None)
 
 
 def with_signatures(psbt: Psbt, chosen: Signatures) -> Psbt:
@@ -90,7 +90,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, len(COINS) - 1), KEYS, VALUES | st.n
 
 
 @given(CHANGES, some_signatures, some_signatures)
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_nothing_but_signatures_that_verify_enters(
     changes: list[tuple[int, bytes, bytes | None]], held: Signatures, signed: Signatures
 ) -> None:

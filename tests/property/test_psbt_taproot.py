@@ -42,7 +42,7 @@ EVERY = _every()
 SPOTS = sorted(EVERY)
 Spots = set[tuple[int, bytes]]
 some = st.sets(st.sampled_from(SPOTS))
-quick = settings(max_examples=examples(20), deadline=None)
+quick = settings(max_examples=examples(15), deadline=None)
 
 
 def signed(chosen: Spots, preimages: bool = False) -> Psbt:
@@ -85,7 +85,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, len(COINS) - 1), KEYS, VALUES | st.n
 
 
 @given(CHANGES, some, some)
-@settings(max_examples=examples(48), deadline=None)
+@settings(max_examples=examples(24), deadline=None)
 def test_nothing_but_signatures_and_preimages_that_verify_enters(
     changes: list[tuple[int, bytes, bytes | None]], held: Spots, given_back: Spots
 ) -> None:
@@ -114,7 +114,7 @@ NAMES = ["abcde", "abcde", "abcd", "abcd", "c"]
 
 
 @given(st.integers(0, len(COINS) - 1), st.sets(st.sampled_from("abcde")), st.booleans())
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_what_can_be_finalized_is_accepted_and_of_the_weight_foreseen(
     number: int, names: set[str], preimages: bool
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 from wormsig.bitcoin.keys import ExtendedPrivateKey, KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network
@@ -20,19 +21,25 @@ class Cosigner:
     name: str
     salt: str = ""
 
-    @property
+    @cached_property
     def master(self) -> ExtendedPrivateKey:
         return ExtendedPrivateKey.from_seed(hashlib.sha256(f"{self.name}/{self.salt}".encode()).digest(), False)
 
     def key(self, script_type: str = "wsh") -> WalletKey:
-        path = parse_path(f"48h/1h/0h/{_SCRIPT_STEP[script_type]}")
-        account = self.master.derive(path).neuter()
-        return WalletKey(KeyOrigin(self.master.fingerprint, path), account, self.name)
+        return _key(self, script_type)
 
     def private_expression(self, script_type: str = "wsh") -> str:
         """The account's key with its private half, as it stands in a descriptor."""
         key = self.key(script_type)
         return f"[{key.origin}]{self.master.derive(key.origin.path).text()}"
+
+
+@cache
+def _key(cosigner: Cosigner, script_type: str) -> WalletKey:
+    """Three hardened steps, for everybody whose account is asked for again and again."""
+    path = parse_path(f"48h/1h/0h/{_SCRIPT_STEP[script_type]}")
+    account = cosigner.master.derive(path).neuter()
+    return WalletKey(KeyOrigin(cosigner.master.fingerprint, path), account, cosigner.name)
 
 
 def people(count: int, salt: str) -> list[Cosigner]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from support.ceremony import CEREMONY
@@ -103,7 +104,13 @@ class Side:
         self.fuse.burn()
 
     def replayed(self) -> Any:
-        return self.machine.replay(map(self.machine.decode, self.journal))
+        return self.machine.replay(_decoded(self.machine, body) for body in self.journal)
+
+
+@lru_cache(1_000)
+def _decoded(machine: Any, body: bytes) -> Any:
+    """An event of a journal, which is read again after every step."""
+    return machine.decode(body)
 
 
 class Talk:

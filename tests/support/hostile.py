@@ -144,8 +144,8 @@ class Scene:
         return sign_inputs(psbt, keys, sighash_type=sighash)
 
     def review(self, psbt: Psbt, **context: object) -> Report:
-        """The review with this wallet."""
-        return review(psbt, self.wallet, ReviewContext(**context))  # type: ignore[arg-type]
+        """The review with this wallet; what was derived for one review is there for the next."""
+        return review(psbt, self.wallet, ReviewContext(**context), deriver=self.deriver)  # type: ignore[arg-type]
 
     def lookalike(
         self, place: tuple[int, int] = (1, 0), *, threshold: int | None = None

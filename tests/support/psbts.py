@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.keys import ExtendedPrivateKey, KeyOrigin, parse_path
@@ -27,6 +28,7 @@ SINGLE_TYPES = ("wpkh", "sh-wpkh", "pkh")
 SATS = 100_000
 
 
+@cache
 def master(name: str) -> ExtendedPrivateKey:
     """The master key of a person; the same name gives the same key."""
     return ExtendedPrivateKey.from_seed(hashlib.sha256(f"psbt test {name}".encode()).digest(), mainnet=False)
@@ -41,12 +43,18 @@ class Key:
     seckey: bytes = field(repr=False)
 
 
+@cache
+def _account(name: str) -> ExtendedPrivateKey:
+    """A person's key at 48h/1h/0h/2h/0, the parent of those for the inputs."""
+    return master(name).derive(parse_path("48h/1h/0h/2h/0"))
+
+
+@cache
 def key_at(name: str, index: int) -> Key:
     """A person's key for an input, at 48h/1h/0h/2h/0/index."""
-    person = master(name)
     path = parse_path(f"48h/1h/0h/2h/0/{index}")
-    derived = person.derive(path)
-    return Key(KeyOrigin(person.fingerprint, path), derived.pubkey, derived.seckey)
+    derived = _account(name).derive(path[-1:])
+    return Key(KeyOrigin(master(name).fingerprint, path), derived.pubkey, derived.seckey)
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class Coin:
         return {self.keys[name].pubkey: self.keys[name].seckey for name in names}
 
 
+@cache
 def coin(script_type: str, index: int, names: tuple[str, ...] = ("a", "b", "c"), threshold: int = 2) -> Coin:
     """A coin of one of the types; keys of multisigs are sorted (BIP67)."""
     keys = tuple(key_at(name, index) for name in names)

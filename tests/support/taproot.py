@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from btclib_wallet.descriptors import miniscript
@@ -104,6 +105,7 @@ def taproot_coin(index: int, internal: str | None = None, leaves: Sequence[objec
     return _coin(index, taproot.script, keys, f"tr {internal} {leaves}", taproot=taproot)
 
 
+@cache
 def miniscript_coin(index: int, text: str, *, nested: bool = False) -> Coin:
     """A P2WSH coin of a miniscript, nested in P2SH or not."""
     keys = people(index)

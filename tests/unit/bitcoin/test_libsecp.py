@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import _ctypes
 import hashlib
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -83,19 +81,6 @@ def test_wrong_answers_are_found_out(monkeypatch: pytest.MonkeyPatch, name: str)
     monkeypatch.setattr(libsecp, name, known[:-1] + bytes((known[-1] ^ 1,)))
     with pytest.raises(UsageError, match="wrong answers"):
         libsecp._check_known_answers(libsecp.library())
-
-
-def test_importing_loads_neither_the_library_nor_bitcointx() -> None:
-    code = (
-        "import sys\n"
-        "from wormsig.bitcoin import base58, keys, libsecp, network, schnorr, script, secp, sighash, taproot, tx\n"
-        "assert libsecp._loaded is None\n"
-        "assert not [name for name in sys.modules if name.startswith(('bitcointx', '_btclib', 'btclib'))]\n"
-        "secp.pubkey_of(bytes(31) + bytes([1]))\n"
-        "assert libsecp._loaded is not None\n"
-        "assert not [name for name in sys.modules if name.startswith(('bitcointx', '_btclib', 'btclib'))]\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_bitcointx_uses_the_same_library() -> None:

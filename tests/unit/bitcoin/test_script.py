@@ -8,6 +8,7 @@ from bitcointx.core.script import CScript, standard_multisig_redeem_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wormsig.bitcoin import script as scripts
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.script import Multisig, ScriptType, classify, multisig_script, parse_multisig
@@ -111,7 +112,7 @@ def test_only_the_exact_template_is_a_multisig() -> None:
         assert parse_multisig(script) is None, script.hex()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.data())
 def test_damaged_multisigs_never_read_as_the_same(data: st.DataObject) -> None:
     good = multisig_script(2, KEYS[:3])
@@ -121,7 +122,7 @@ def test_damaged_multisigs_never_read_as_the_same(data: st.DataObject) -> None:
     assert parsed is None or multisig_script(parsed.threshold, parsed.pubkeys) == bytes(script)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.binary(max_size=120))
 def test_no_bytes_raise(script: bytes) -> None:
     scripts.script_asm(script)

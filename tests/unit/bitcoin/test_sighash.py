@@ -6,6 +6,7 @@ from bitcointx.core.script import SIGVERSION_BASE, SIGVERSION_WITNESS_V0, CScrip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wormsig.bitcoin import secp
 from wormsig.bitcoin import sighash as sighashes
 from wormsig.bitcoin.script import multisig_script, p2pkh_script
@@ -69,7 +70,7 @@ def test_legacy_single_without_its_output_is_the_constant_one() -> None:
         assert hasher.legacy(1, SCRIPT, sighash_type) != b"\x01" + bytes(31)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     st.builds(transaction, st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**31 - 1)),
     st.sampled_from([*TYPES, 0, 4, 0x84]),

@@ -13,6 +13,7 @@ from bitcointx.core.script import SIGVERSION_TAPROOT, SIGVERSION_TAPSCRIPT, CScr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wormsig.bitcoin.schnorr import schnorr_verify, split_signature
 from wormsig.bitcoin.script import sha256
 from wormsig.bitcoin.sighash import TAPROOT_TYPES, Sighasher
@@ -79,7 +80,7 @@ def test_bip341_signed_transaction() -> None:
     assert checked == 7
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     st.builds(transaction, st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**31 - 1)),
     st.sampled_from(TYPES),

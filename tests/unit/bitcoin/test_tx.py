@@ -5,6 +5,7 @@ from bitcointx.core import CTransaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wormsig.bitcoin.compact import read_compact, write_compact
 from wormsig.bitcoin.tx import (
     OutPoint,
@@ -48,7 +49,7 @@ def transactions(draw: st.DrawFn) -> Transaction:
     return Transaction(version, ins, outs, locktime, witnesses)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(transactions())
 def test_round_trip_and_second_opinion(tx: Transaction) -> None:
     raw = tx.serialize()
@@ -64,7 +65,7 @@ def test_round_trip_and_second_opinion(tx: Transaction) -> None:
         assert previous_output(stripped, number) == (tx.txid_bytes, output)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(transactions(), st.data())
 def test_damaged_bytes_are_refused_or_read_to_the_last_byte(tx: Transaction, data: st.DataObject) -> None:
     raw = bytearray(tx.serialize())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wormsig.ceremony import coordinator_events as there
 from wormsig.ceremony import cosigner_events as here
 from wormsig.ceremony.transcript import Sender, Transcript, coordinator_letter, cosigner_letter
@@ -61,6 +62,7 @@ def test_the_direction_of_a_letter_counts():
     assert both.sent_by("coordinator") == both.sent_by("cosigner") == (A,)
 
 
+@settings(max_examples=examples(40))
 @given(st.lists(DIGESTS, min_size=1, max_size=6, unique=True), st.data())
 def test_any_change_changes_the_head(digests: list[str], data: st.DataObject):
     senders: list[Sender] = [data.draw(st.sampled_from(("coordinator", "cosigner"))) for _ in digests]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wormsig.ceremony import messages as m
 from wormsig.ceremony import wire
 from wormsig.errors import InputError, PeerError
@@ -54,14 +55,14 @@ def second_implementation(message: Any) -> bytes:
     return json.dumps(plain(message), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(25))
 @given(letters)
 def test_encoding_is_what_the_document_says(message: Any) -> None:
     assert wire.canonical(message) == second_implementation(message)
     assert wire.decode(wire.encode(message)) == message
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(25))
 @given(letters)
 def test_digest_is_the_hash_of_the_unpadded_encoding(letter: Any) -> None:
     assert wire.digest(letter) == hashlib.sha256(wire.encode(letter).rstrip(b" ")).hexdigest()
@@ -77,7 +78,7 @@ def test_bytes_of_a_letter_are_pinned() -> None:
     assert wire.digest(letter) == "9d2c9b7b51e552180333bb11089084e3f5810daec666540f86b0c79ee24640f5"
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(40))
 @given(st.binary(max_size=200) | texts.map(str.encode))
 def test_garbage_is_a_peers_error_and_nothing_else(data: bytes) -> None:
     with pytest.raises(PeerError):
@@ -91,7 +92,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(40))
 @given(letters, st.data())
 def test_damaged_messages_are_a_peers_error_or_another_valid_message(message: Any, data: st.DataObject) -> None:
     fields = json.loads(wire.canonical(message))
@@ -105,7 +106,7 @@ def test_damaged_messages_are_a_peers_error_or_another_valid_message(message: An
     assert wire.canonical(decoded) == damaged
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(40))
 @given(letters, st.data())
 def test_a_flipped_byte_never_escapes(message: Any, data: st.DataObject) -> None:
     raw = bytearray(wire.encode(message))

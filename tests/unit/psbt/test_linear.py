@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import tracemalloc
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ FEW, MANY = 250, 2_000
 MODEL = spend(coins("wsh"), outputs=2, previous=False)
 
 
+@functools.cache
 def large(count: int, version: int) -> Psbt:
     """A payment with change from many coins, with scripts and key origins."""
     inputs = [TxInput(OutPoint(number.to_bytes(32, "big"), 1)) for number in range(count)]

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 
 import pytest
 
@@ -191,11 +189,3 @@ def test_colour_adds_nothing_but_escapes():
     assert "\x1b[1;31m" in colored.getvalue()
     assert colored.getvalue().replace("\x1b[1;31m", "").replace("\x1b[0m", "") == bare.getvalue()
     assert bare.getvalue() == plain(lines) + "\n"
-
-
-def test_plain_output_does_not_load_rich():
-    code = (
-        "import sys, io; from wormsig.render.terminal import show; from wormsig.render.lines import Line;"
-        "import wormsig.render.report_text; show([Line('x')], io.StringIO()); sys.exit('rich' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

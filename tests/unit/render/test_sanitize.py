@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from wormsig.render.sanitize import ELLIPSIS, quote, sanitize, to_json
 
 
@@ -50,6 +51,7 @@ def test_it_is_cut_to_length():
     assert sanitize("xy", 0) == ""
 
 
+@settings(max_examples=examples(50))
 @given(st.text(st.characters(codec=None, categories=None), max_size=60), st.integers(0, 40))
 def test_the_result_is_one_printable_line_within_the_limit(text: str, limit: int):
     shown = sanitize(text, limit)
@@ -63,6 +65,7 @@ def test_quotes_cannot_be_closed_from_within():
     assert quote('he said "yes"\n') == "\"he said 'yes'\\x0a\""
 
 
+@settings(max_examples=examples(30))
 @given(st.text(max_size=40))
 def test_json_is_printable_ascii_and_says_the_same(text: str):
     line = to_json({"text": text})

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from support import btclib as _faster  # noqa: F401  these tests import wallets all the time
+
 _NEEDS = {"test_corpus.py": "WORMSIG_CORPUS", "test_vectors.py": "WORMSIG_VECTORS"}
 
 collect_ignore = [name for name, variable in _NEEDS.items() if not os.environ.get(variable)]

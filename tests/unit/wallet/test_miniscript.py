@@ -65,19 +65,21 @@ def of_btclib(node: Node, context: str, done: dict[Node, Any]) -> Any:
     return done[node]
 
 
-def grown(context: str, count: int) -> list[Node]:
-    """Well-typed expressions, each made of earlier ones."""
+def grown(context: str, count: int) -> dict[Node, Any]:
+    """Well-typed expressions, each made of earlier ones, and what btclib makes of them."""
     rng = random.Random(379)  # noqa: S311  to grow the same ones each time
     done: dict[Node, Any] = {}
     pool = leaves("multi_a" if context == "tapscript" else "multi")
+    known = {node: of_btclib(node, context, done) for node in pool}
     while len(pool) < count:
         name = rng.choice([*COMBINATORS, *"ascdvjn"])
         size = 1 if len(name) == 1 else rng.randint(1, 4) if name == "thresh" else ARITY.get(name, 2)
         subs = tuple(rng.choice(pool) for _ in range(size))
         node = Node(name, subs, number=rng.randint(1, size) if name == "thresh" else 0)
-        if node not in pool and of_btclib(node, context, done).is_valid:
+        if node not in known and (theirs := of_btclib(node, context, done)).is_valid:
             pool.append(node)
-    return pool
+            known[node] = theirs
+    return known
 
 
 @pytest.mark.parametrize("context", ["P2WSH", "tapscript"])
@@ -85,9 +87,7 @@ def test_scripts_and_texts_are_those_of_btclib(context: str) -> None:
     tapscript = context == "tapscript"
     keys = [key[1:] for key in KEYS] if tapscript else KEYS
     positions = {key.hex(): position for position, key in enumerate(keys)}
-    done: dict[Node, Any] = {}
-    for node in grown(context, 600):
-        theirs = of_btclib(node, context, done)
+    for node, theirs in grown(context, 600).items():
         assert filled(assemble(node, tapscript=tapscript), keys) == theirs.script()
         written = write_node(node, lambda position: keys[position].hex())
         assert written == str(theirs)

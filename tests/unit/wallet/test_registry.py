@@ -3,15 +3,11 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.cosigners import make_wallet, people
-from support.kinds import kind
-from support.values import replace
 from wormsig.bitcoin.network import Network
 from wormsig.errors import DescriptorError, StorageError, UsageError
 from wormsig.wallet import storage
@@ -227,24 +223,6 @@ def test_load_file_takes_descriptors_and_records(tmp_path: Path, wallet: Wallet)
         load_file(tmp_path / "missing")
     with pytest.raises(DescriptorError, match="for regtest, and the network is signet"):
         load_file(record, Network.SIGNET)
-
-
-@pytest.mark.parametrize("name", ["wsh", "wsh-recovery", "tr-tree", "tr-musig-leaf"])
-def test_loading_a_kept_wallet_imports_no_descriptor_library(registry: Registry, name: str) -> None:
-    registry.save(replace(kind(name), name="family"))
-    code = (
-        "import sys, pathlib\n"
-        "from wormsig.wallet.registry import Registry\n"
-        "from wormsig.wallet.derive import Deriver\n"
-        "w = Registry(pathlib.Path(sys.argv[1])).load('family')\n"
-        "Deriver(w).script(0, 0)\n"
-        "heavy = {'btclib', 'btclib_wallet', 'bitcointx', 'bip39_slip39', 'pyrage', 'twisted'}\n"
-        "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(registry.directory)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
 
 
 def test_s6_a_new_id_does_not_make_a_loose_descriptor_canonical(registry: Registry, wallet: Wallet) -> None:

@@ -1,0 +1,25 @@
+"""btclib-wallet as the tests use it: what it makes of the same text is worked out once.
+
+Importing a wallet asks it three times, and it computes each checksum some twenty times over, in pure Python: most of
+the time that tests of descriptors take. All three functions depend on nothing but their arguments, and give frozen
+values (or, here, a list of one's own). What is refused is asked anew every time.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import btclib_wallet.descriptors as api
+from btclib_wallet.descriptors import descriptors
+
+_expanded = functools.cache(api.multipath_descriptors)
+
+
+def _multipath_descriptors(descriptor: str, network: str | None = None) -> list[str]:
+    return list(_expanded(descriptor, network))
+
+
+descriptors.checksum = functools.cache(descriptors.checksum)
+# In the package alone, where `wormsig.wallet.judge` finds them: among themselves they share more than their arguments.
+api.multipath_descriptors = _multipath_descriptors
+api.parse = functools.cache(api.parse)
