@@ -46,6 +46,7 @@ from parts import (
     with_field,
     without,
 )
+from wellformed import wellformed
 
 from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wsh_script
 from wormsig.bitcoin.secp import ecdsa_sign
@@ -209,7 +210,7 @@ def signing(add: Collection) -> None:
 
 def build() -> Collection:
     add = Collection()
-    for family in (accepted, frame, transaction, inputs, taproot, signing):
+    for family in (accepted, wellformed, frame, transaction, inputs, taproot, signing):
         family(add)
     return add
 
