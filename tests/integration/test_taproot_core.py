@@ -165,6 +165,7 @@ PAIRINGS = [
     ("tr-tree", [(A, B), (B, C)]),
     ("tr-pairs", [(A, B), (A, C), (B, C)]),
     ("tr-hash", [(A, B)]),
+    ("tr-same-keys-later", [(B,), (C,), (D,)]),
     ("wsh-recovery", [(A, B), (C, B)]),
     ("wsh-or-b", [(C, A), (B, C)]),
     ("wsh-hash160", [(A, B)]),
