@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from typing import TYPE_CHECKING
 
-from support import btclib as _faster  # noqa: F401  every kind is read through btclib
+from support import quick_btclib as _faster  # noqa: F401  every kind is read through btclib
 from support.cosigners import people
 from wormsig.bitcoin.keys import ExtendedPublicKey
 from wormsig.bitcoin.network import Network

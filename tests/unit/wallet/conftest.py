@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import btclib as _faster  # noqa: F401  these tests import wallets all the time
+from support import quick_btclib as _faster  # noqa: F401  these tests import wallets all the time
 
 _NEEDS = {"test_corpus.py": "WORMSIG_CORPUS", "test_vectors.py": "WORMSIG_VECTORS"}
 
