@@ -16,7 +16,7 @@ from wormsig.psbt.verify import SignatureProblem
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from adversarial.conftest import Judge
+    from conftest import Judge
     from wormsig.psbt.model import Psbt
 
 

@@ -70,6 +70,11 @@ DIFFERENCES = (
         r"PSBT_IN_TAP_LEAF_SCRIPT: key holds \d+ bytes: not a control block",
         "BIP341 allows no more",
     ),
+    _ours(
+        "key origins of more than 255 steps",
+        r"PSBT_\w+: value has \d+ bytes: not a fingerprint and a path of whole steps",
+        "no key is that deep (BIP32)",
+    ),
     _theirs(
         "a previous transaction that is not the one that is spent",
         r"Non-witness UTXO does not match outpoint hash",

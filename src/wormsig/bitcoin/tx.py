@@ -313,8 +313,8 @@ def parse_transaction(data: bytes, *, allow_witness: bool = True) -> Transaction
         raise InputError(f"transaction {error.message}") from None
 
 
-def _skip_witness(raw: bytes, offset: int, inputs: int) -> int:
-    end = len(raw)
+def _skip_witness(raw: bytes, begin: int, inputs: int) -> int:
+    offset, end = begin, len(raw)
     for _ in range(inputs):
         items, offset = read_compact(raw, offset)
         if items > end - offset:
@@ -325,6 +325,8 @@ def _skip_witness(raw: bytes, offset: int, inputs: int) -> int:
             if size >= 0xFD:
                 size, offset = read_compact(raw, offset - 1)
             offset += size
+    if offset - begin == inputs:
+        raise InputError("says that it has a witness and has none")
     return offset
 
 

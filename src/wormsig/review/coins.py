@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wormsig.bitcoin.script import p2sh_script, witness_program
+from wormsig.bitcoin.script import ScriptType, classify, p2sh_script, witness_program
 from wormsig.psbt.model import (
     NON_WITNESS_UTXO,
     REDEEM_SCRIPT,
@@ -110,7 +110,7 @@ def _contradiction(psbt: Psbt, index: int, problem: UtxoProblem) -> tuple[TxOutp
 def _unproven(psbt: Psbt, index: int, claimed: TxOutput, context: ReviewContext) -> list[Finding] | None:
     """Only the witness UTXO says what is spent."""
     program = witness_program(claimed.script)
-    if program is not None and program[0] == 1:
+    if classify(claimed.script) is ScriptType.TR:
         return None  # taproot signatures cover the amounts of all inputs (BIP341)
     where = f"input {index}"
     if len(psbt.inputs) == 1 and (program is not None or _is_nested_segwit(psbt, index, claimed)):

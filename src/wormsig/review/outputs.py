@@ -32,6 +32,9 @@ _DUST_RELAY_RATE = 3
 _NEVER_DUST = (8 + 9 + 148) * _DUST_RELAY_RATE
 """Beside three times the script's length: from here on nothing is dust."""
 
+MAX_ANCHOR = 1_000
+"""Satoshis that a pay-to-anchor output may have without a word: it is there so that anybody can bump the fee."""
+
 _SINGLE_KEY = frozenset({"wpkh", "sh-wpkh", "pkh"})
 
 
@@ -77,6 +80,9 @@ def _amount_findings(index: int, sats: int, script: bytes, kind: str) -> list[Fi
             if sats > 0
             else []
         )
+    if kind == ScriptType.ANCHOR and sats > MAX_ANCHOR:
+        message = f"{where} gives {amount(sats)} to whoever takes it first: a pay-to-anchor output needs no signature"
+        return [Finding(Code.ANYBODY_CAN_SPEND, where, message)]
     if sats == 0 and kind != ScriptType.ANCHOR:
         return [Finding(Code.ZERO_AMOUNT, where, f"{where} pays nothing")]
     if 0 < sats < _NEVER_DUST + len(script) * _DUST_RELAY_RATE and sats < dust_limit(script):

@@ -1,0 +1,58 @@
+"""Odd and valid parts of transactions that a stranger can put into a PSBT (rows C1, C13, C14, C16)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.hostile import BTC, Out, Scene, add_input, edit_input, previous_tx, scene_of
+from wormsig.bitcoin.script import ANCHOR_SCRIPT
+from wormsig.bitcoin.tx import parse_transaction, previous_output
+from wormsig.errors import InputError, PsbtError
+from wormsig.psbt import codec
+from wormsig.review.findings import Code
+from wormsig.review.outputs import MAX_ANCHOR
+
+if TYPE_CHECKING:
+    from conftest import Judge
+    from wormsig.psbt.model import Psbt
+
+
+@pytest.fixture
+def scene(judge: Judge) -> Scene:
+    return judge.use(scene_of("wsh"))
+
+
+def paying(scene: Scene, sats: int) -> Psbt:
+    return scene.psbt(outputs=[Out(sats, ANCHOR_SCRIPT), Out(2 * BTC - sats - 2_000, place=(1, 0))])
+
+
+def test_c14_coins_for_whoever_takes_them(judge: Judge, scene: Scene):
+    found = judge.finds(paying(scene, BTC), Code.ANYBODY_CAN_SPEND)
+    assert found.where == "output 0"
+
+
+@pytest.mark.parametrize("sats", [0, 240, MAX_ANCHOR])
+def test_c14_an_anchor_passes(judge: Judge, scene: Scene, sats: int):
+    judge.passes(paying(scene, sats), quick=True)
+
+
+@pytest.mark.parametrize("script", [ANCHOR_SCRIPT, b"\x51\x14" + bytes(20), b"\x52\x20" + bytes(32)], ids=bytes.hex)
+def test_c1_a_claimed_amount_that_no_taproot_signature_covers(judge: Judge, scene: Scene, script: bytes):
+    psbt = add_input(scene.psbt(), previous_tx(script, 5_000))
+    assert not [found for found in scene.review(psbt).findings if found.code is Code.NO_PREVIOUS_TX]
+    judge.finds(edit_input(psbt, 2, {b"\x00": None}), Code.NO_PREVIOUS_TX)
+
+
+def test_c16_a_previous_transaction_with_a_witness_of_nothing_is_none(scene: Scene):
+    psbt = scene.psbt()
+    stripped = parse_transaction(psbt.inputs[0][b"\x00"]).serialize(witness=False)
+    empty = stripped[:4] + b"\x00\x01" + stripped[4:-4] + b"\x00" + stripped[-4:]
+    for reader in (lambda: previous_output(empty, 1), lambda: parse_transaction(empty)):
+        with pytest.raises(InputError, match="has a witness and has none"):
+            reader()
+    with pytest.raises(PsbtError, match="has a witness and has none"):
+        codec.parse(codec.serialize(edit_input(psbt, 0, {b"\x00": empty})))
+    again = codec.parse(codec.serialize(edit_input(psbt, 0, {b"\x00": stripped})))
+    assert again.txid == psbt.txid
