@@ -96,6 +96,10 @@ def test_c1_a_lone_legacy_input_needs_its_previous_transaction(judge: Judge):
     script = scene.deriver.script(0, 0).script_pubkey
     lie = edit_input(scene.psbt([Coin()]), 0, {b"\x00": None, b"\x01": TxOutput(BTC, script).serialize()})
     judge.finds(lie, Code.NO_PREVIOUS_TX)
+    # A redeemScript that would make it segwit, and is not the output's, does not help.
+    nested = edit_input(lie, 0, {b"\x04": b"\x00\x20" + bytes(32)})
+    judge.finds(nested, Code.NO_PREVIOUS_TX)
+    judge.finds(nested, Code.SCRIPT_MISMATCH)
 
 
 def test_c1_our_node_knows_the_coin_otherwise(judge: Judge, scene: Scene):
