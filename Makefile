@@ -18,7 +18,7 @@ JOBS ?= $(shell echo $$(( 2 * $(CORES) )))
 PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long test-browser check format docs bench fuzz dist clean
+.PHONY: help install demo test test-pure test-long test-browser check format docs bench fuzz dist clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ demo: $(RUNTIME) ## a whole 2-of-3 ceremony on this machine: mailbox server, bit
 
 test: $(DEV) ## every test, but those that take more than ten minutes (ARGS="-k name" for some)
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m "not long" --ignore=tests/browser $(PARALLEL) $(ARGS)
+
+test-pure: $(DEV) ## the pure tests: no network, no node, no processes; under 20 seconds (ARGS="-x")
+	@exec $(BIN)/python scripts/test_pure.py $(ARGS)
 
 test-long: $(DEV) $(FUZZ) ## the tests that take more than ten minutes
 	@bitcoind=$$(scripts/find-bitcoind.sh) && BITCOIND="$$bitcoind" exec $(BIN)/python -m pytest -m long --ignore=tests/browser -n $(CORES) --dist load $(ARGS)

@@ -31,6 +31,16 @@ def test_what_is_generated_is_up_to_date(script: str) -> None:
     assert done.returncode == 0, f"run: python {script}"
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_make_test_pure_runs_every_pure_file_once(count: int) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, 'scripts'); import test_pure; parts = test_pure.shares({count})\n"
+        "assert sorted(sum(parts, [])) == test_pure.files(), parts\n"
+        f"assert len(parts) == {count} and len(test_pure.files()) > 70\n"
+    )
+    output("-c", code)
+
+
 def test_importing_the_bitcoin_layer_loads_neither_the_library_nor_bitcointx() -> None:
     code = (
         "import sys\n"
