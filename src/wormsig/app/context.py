@@ -18,6 +18,7 @@ from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.bitcoin.sighash import sighash_type_named
 from wormsig.errors import UsageError
 from wormsig.psbt import model, updater
+from wormsig.psbt.limits import MAX_PEER_PSBT
 from wormsig.review.claims import OUTPUT, KeyIndex
 from wormsig.review.context import FeeLimit, ReviewContext, SignedBefore
 from wormsig.wallet.derive import Deriver
@@ -116,6 +117,15 @@ def sighash_types(names: tuple[str, ...]) -> frozenset[int]:
     return frozenset(types)
 
 
+MAX_FILLED_IN = MAX_PEER_PSBT // 2
+"""Bytes of previous transactions that our node adds to one PSBT (THREATS C16).
+
+Thousands of inputs can name one large transaction that none of them carries; `gettxout` confirms what is left.
+"""
+_ASKED_TOGETHER = 200
+"""Coins whose transactions are fetched at once."""
+
+
 def with_previous_transactions(psbt: Psbt, node: Node | None) -> tuple[Psbt, Mapping[OutPoint, TxOutput]]:
     """Fill in what the PSBT lacks from our own node.
 
@@ -124,8 +134,8 @@ def with_previous_transactions(psbt: Psbt, node: Node | None) -> tuple[Psbt, Map
         node: Our node, when there is one.
 
     Returns:
-        The PSBT with previous transactions of non-taproot inputs that the node has, and the coins that it could
-        confirm with `gettxout`.
+        The PSBT with previous transactions of non-taproot inputs that the node has, as far as `MAX_FILLED_IN` goes,
+        and the coins that it could confirm with `gettxout`.
     """
     if node is None:
         return psbt, {}
@@ -135,11 +145,20 @@ def with_previous_transactions(psbt: Psbt, node: Node | None) -> tuple[Psbt, Map
         taproot = known is not None and classify(known.script) is ScriptType.TR
         if not taproot and model.previous_tx(psbt, index) is None:
             lacking[index] = txin.outpoint
-    found = node.previous_transactions(lacking.values())
-    for index, outpoint in lacking.items():
-        if outpoint in found:
-            psbt = updater.with_previous_tx(psbt, index, found[outpoint])
-    return psbt, node.unspents(outpoint for outpoint in lacking.values() if outpoint not in found)
+    filled: dict[int, bytes] = {}
+    room, waiting = MAX_FILLED_IN, list(lacking.items())
+    for first in range(0, len(waiting), _ASKED_TOGETHER):
+        if room <= 0:
+            break
+        asked = waiting[first : first + _ASKED_TOGETHER]
+        found = node.previous_transactions(outpoint for _, outpoint in asked)
+        for index, outpoint in asked:
+            raw = found.get(outpoint)
+            if raw is not None and len(raw) <= room:
+                filled[index] = raw
+                room -= len(raw)
+    psbt = updater.with_previous_txs(psbt, filled) if filled else psbt
+    return psbt, node.unspents(outpoint for index, outpoint in lacking.items() if index not in filled)
 
 
 def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: Sources) -> Prepared:

@@ -55,15 +55,31 @@ def with_previous_tx(psbt: Psbt, index: int, raw: bytes) -> Psbt:
     Raises:
         PsbtError: It is not the transaction that the input spends, or has no such output.
     """
-    outpoint = psbt.tx.inputs[index].outpoint
-    place = {"where": f"input {index}", "field": "PSBT_IN_NON_WITNESS_UTXO"}
-    try:
-        txid, _ = previous_output(raw, outpoint.index)
-    except InputError as error:
-        raise PsbtError(error.message, **place) from None
-    if txid != outpoint.txid:
-        raise PsbtError("is not the transaction that the input spends", **place)
-    return psbt.with_input(index, put(psbt.inputs[index], NON_WITNESS_UTXO, raw))
+    return with_previous_txs(psbt, {index: raw})
+
+
+def with_previous_txs(psbt: Psbt, raw: Mapping[int, bytes]) -> Psbt:
+    """`with_previous_tx` for several inputs, which copies once.
+
+    Args:
+        psbt: The PSBT.
+        raw: Input -> its whole previous transaction.
+
+    Raises:
+        PsbtError: As there.
+    """
+    changed: dict[int, dict[bytes, bytes]] = {}
+    for index, each in raw.items():
+        outpoint = psbt.tx.inputs[index].outpoint
+        place = {"where": f"input {index}", "field": "PSBT_IN_NON_WITNESS_UTXO"}
+        try:
+            txid, _ = previous_output(each, outpoint.index)
+        except InputError as error:
+            raise PsbtError(error.message, **place) from None
+        if txid != outpoint.txid:
+            raise PsbtError("is not the transaction that the input spends", **place)
+        changed[index] = put(psbt.inputs[index], NON_WITNESS_UTXO, each)
+    return psbt.with_inputs(changed)
 
 
 def with_witness_utxo(psbt: Psbt, index: int, output: TxOutput) -> Psbt:
