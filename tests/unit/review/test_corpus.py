@@ -13,6 +13,7 @@ from wormsig.psbt import codec
 from wormsig.review.context import ReviewContext
 from wormsig.review.report import OutputKind
 from wormsig.review.review import review
+from wormsig.wallet.derive import Deriver
 from wormsig.wallet.descriptor import parse_descriptor
 
 CORPUS = Path(os.environ["WORMSIG_CORPUS"])
@@ -34,9 +35,10 @@ def name(path: Path) -> str:
 def test_every_stage_is_reviewed_without_a_finding(case: Path):
     meta = json.loads((case / "meta.json").read_text())
     wallet = parse_descriptor(meta["descriptor"], Network.REGTEST, names={}, name="corpus")
+    deriver = Deriver(wallet)
     for path in sorted(case.glob("*.psbt")):
         psbt = codec.parse(codec.from_any(path.read_bytes()))
-        stage, report = path.stem[:2], review(psbt, wallet, ReviewContext())
+        stage, report = path.stem[:2], review(psbt, wallet, ReviewContext(), deriver=deriver)
         assert report.findings == (), path.name
         assert report.fee_sats == meta["fee_sat"]
         assert all(view.mine for view in report.inputs)

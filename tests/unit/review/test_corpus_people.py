@@ -16,6 +16,7 @@ from wormsig.render.report_json import report_object
 from wormsig.render.report_text import inspect_lines
 from wormsig.review.context import ReviewContext
 from wormsig.review.review import review
+from wormsig.wallet.derive import Deriver
 from wormsig.wallet.descriptor import parse_descriptor
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def reviews(case: Path) -> dict[str, Report]:
     meta: dict[str, Any] = json.loads((case / "meta.json").read_text())
     names = {bytes.fromhex(each["master_fingerprint"]): called for called, each in meta["cosigners"].items()}
     wallet = parse_descriptor(meta["descriptor"], Network.REGTEST, names=names, name="corpus")
+    deriver = Deriver(wallet)
     return {
-        path.stem: review(codec.parse(codec.from_any(path.read_bytes())), wallet, ReviewContext())
+        path.stem: review(codec.parse(codec.from_any(path.read_bytes())), wallet, ReviewContext(), deriver=deriver)
         for path in sorted(case.glob("*.psbt"))
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.examples import examples
 from support.hostile import (
     BTC,
     MALLORY,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
 
 QUICK = GapLimits(2, 5, 20)
-ROUNDS = 60
+ROUNDS = 40
 XONLY = MALLORY.master.neuter().pubkey[1:]
 
 
@@ -66,7 +67,7 @@ def test_damage_is_found_or_harmless_and_never_an_exception(script_type: str, st
     raw = codec.serialize(psbt)
     dice = random.Random(f"{script_type}/{stage}")  # noqa: S311  the same damage in every run
     reviewed = 0
-    for _ in range(ROUNDS):
+    for _ in range(examples(ROUNDS)):
         try:
             broken = codec.parse(damaged(raw, dice))
         except InputError:
@@ -77,4 +78,4 @@ def test_damage_is_found_or_harmless_and_never_an_exception(script_type: str, st
             report = review(broken, wallet, context, deriver=scene.deriver if wallet else None)
             assert plain(inspect_lines(report)).replace("\n", "").isprintable()
             assert to_json(report_object(report)).isprintable()
-    assert reviewed > ROUNDS // 4
+    assert reviewed > examples(ROUNDS) // 4

@@ -24,7 +24,7 @@ from wormsig.review.review import review
 KINDS = ["tr-sortedmulti-a", "tr-internal-other", "tr-tree", "tr-musig", "tr-musig-leaf", "wsh-recovery", "wsh-hash160"]
 SIGNABLE = {name for name in KINDS if "musig" not in name}
 CONTEXT = ReviewContext(gap=GapLimits(2, 5, 20))
-ROUNDS = 250
+ROUNDS = 100
 
 
 @cache
