@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.hostile import BTC, Out, Scene, add_input, edit_input, previous_tx, scene_of
+from support.hostile import BTC, Out, Scene, add_input, edit_input, edit_tx, previous_tx, scene_of
+from wormsig.bitcoin.previous import previous_output
 from wormsig.bitcoin.script import ANCHOR_SCRIPT
-from wormsig.bitcoin.tx import parse_transaction, previous_output
+from wormsig.bitcoin.tx import parse_transaction
 from wormsig.errors import InputError, PsbtError
 from wormsig.psbt import codec
 from wormsig.review.findings import Code
@@ -36,6 +37,33 @@ def test_c14_coins_for_whoever_takes_them(judge: Judge, scene: Scene):
 @pytest.mark.parametrize("sats", [0, 240, MAX_ANCHOR])
 def test_c14_an_anchor_passes(judge: Judge, scene: Scene, sats: int):
     judge.passes(paying(scene, sats), quick=True)
+
+
+OFF_THE_CURVE = b"\x51\x20" + bytes(31) + b"\x05"  # no y belongs to this x
+
+
+@pytest.mark.parametrize("script", [OFF_THE_CURVE, b"\x51" * 10_001], ids=["no-such-key", "too-long"])
+def test_c14_coins_for_nobody(judge: Judge, scene: Scene, script: bytes):
+    psbt = scene.psbt(outputs=[Out(BTC, script), Out(BTC - 20_000, place=(1, 0))])
+    found = judge.finds(psbt, Code.BURNED_COINS)
+    assert found.where == "output 0"
+
+
+def test_c14_a_script_at_the_limit_can_be_spent(scene: Scene):
+    psbt = scene.psbt(outputs=[Out(BTC, b"\x51" * 10_000), Out(BTC - 20_000, place=(1, 0))])
+    assert Code.BURNED_COINS not in {found.code for found in scene.review(psbt).findings}
+
+
+@pytest.mark.parametrize("version", [0, 4, 0xFFFF_FFFF])
+def test_c14_a_version_that_nobody_relays(judge: Judge, scene: Scene, version: int):
+    found = judge.finds(edit_tx(scene.psbt(), version=version), Code.NONSTANDARD_VERSION)
+    assert str(version) in found.message
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_c14_versions_that_are_relayed(scene: Scene, version: int):
+    codes = {found.code for found in scene.review(edit_tx(scene.psbt(), version=version)).findings}
+    assert Code.NONSTANDARD_VERSION not in codes
 
 
 @pytest.mark.parametrize("script", [ANCHOR_SCRIPT, b"\x51\x14" + bytes(20), b"\x52\x20" + bytes(32)], ids=bytes.hex)

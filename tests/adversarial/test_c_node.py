@@ -9,7 +9,8 @@ import pytest
 
 from support.hostile import edit_input, key_file
 from support.payer import Payer
-from wormsig.bitcoin.tx import TxOutput, previous_output
+from wormsig.bitcoin.previous import previous_output
+from wormsig.bitcoin.tx import TxOutput
 from wormsig.errors import ExitCode
 from wormsig.psbt import codec
 from wormsig.psbt.model import NON_WITNESS_UTXO, WITNESS_UTXO

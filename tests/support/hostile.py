@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from support.cosigners import Cosigner, make_wallet, people
 from support.values import replace
 from wormsig.bitcoin.network import Network
+from wormsig.bitcoin.previous import previous_output
 from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script, p2wsh_script
 from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.bitcoin.taproot import NUMS_KEY, TaprootOutput, TapTree, multi_a_script, tapleaf_hash
@@ -133,7 +134,7 @@ class Scene:
         """Signed by some of the people, on the wallet's own inputs, with no review in between."""
         keys: dict[int, dict[bytes, bytes]] = {}
         for index in range(len(psbt.inputs)) if inputs is None else inputs:
-            coin = updater.previous_output(psbt.inputs[index][b"\x00"], psbt.tx.inputs[index].outpoint.index)[1]
+            coin = previous_output(psbt.inputs[index][b"\x00"], psbt.tx.inputs[index].outpoint.index)[1]
             script = locate(self.deriver, coin.script, limit=50)
             for person in self.people:
                 if person.name not in names or script is None:

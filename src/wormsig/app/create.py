@@ -17,7 +17,8 @@ from wormsig.app.amounts import format_btc, format_rate
 from wormsig.app.context import Sources, highest_of, prepare
 from wormsig.app.history import NO_HISTORY
 from wormsig.app.order import check_order
-from wormsig.bitcoin.tx import TxInput, TxOutput, previous_output
+from wormsig.bitcoin.previous import previous_output
+from wormsig.bitcoin.tx import TxInput, TxOutput
 from wormsig.errors import NodeError, RefusedError, UsageError
 from wormsig.psbt import codec, creator, model, updater
 from wormsig.psbt.size import estimated_vsize

@@ -1,6 +1,6 @@
 """Transactions over bytes: a strict bounded parser, the serializer, ids and weight.
 
-Hot paths (`previous_output`) walk the bytes without making objects. What a transaction means, and whether it should
+`previous` walks the bytes without making objects, where thousands come. What a transaction means, and whether it should
 be signed, does not belong here.
 """
 
@@ -25,7 +25,6 @@ __all__ = [
     "TxInput",
     "TxOutput",
     "parse_transaction",
-    "previous_output",
     "read_compact",
     "write_compact",
 ]
@@ -38,8 +37,8 @@ _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 _PLAIN_INPUT = struct.Struct("<32sIxI")
 
-_MIN_INPUT: Final = 41  # outpoint 36, empty script 1, sequence 4
-_MIN_OUTPUT: Final = 9  # amount 8, empty script 1
+MIN_INPUT: Final = 41  # outpoint 36, empty script 1, sequence 4
+MIN_OUTPUT: Final = 9  # amount 8, empty script 1
 
 
 class OutPoint(msgspec.Struct, frozen=True):
@@ -96,7 +95,7 @@ class TxOutput(msgspec.Struct, frozen=True):
         Raises:
             InputError: Too short, too long, or a length that is not in its shortest form.
         """
-        if len(data) < _MIN_OUTPUT:
+        if len(data) < MIN_OUTPUT:
             raise InputError("output is too short")
         length, start = read_compact(data, 8)
         if start + length != len(data):
@@ -248,7 +247,7 @@ def _read_witness(cursor: _Cursor, inputs: int) -> tuple[tuple[bytes, ...], ...]
     return tuple(stacks)
 
 
-def _has_marker(data: bytes) -> bool:
+def has_marker(data: bytes) -> bool:
     """Whether BIP144's marker stands behind the version; a flag that nobody knows is refused."""
     if len(data) < 6 or data[4] != 0:
         return False
@@ -261,13 +260,13 @@ def _has_marker(data: bytes) -> bool:
 
 def _read_inputs(cursor: _Cursor, count: int) -> list[TxInput]:
     inputs: list[TxInput] = []
-    plain, data, last = _PLAIN_INPUT.unpack_from, cursor.data, cursor.end - _MIN_INPUT
+    plain, data, last = _PLAIN_INPUT.unpack_from, cursor.data, cursor.end - MIN_INPUT
     for _ in range(count):
         offset = cursor.offset
         if offset <= last and not data[offset + 36]:  # no scriptSig, as in every unsigned transaction: read at once
             txid, index, sequence = plain(data, offset)
             inputs.append(TxInput(OutPoint(txid, index), b"", sequence))
-            cursor.offset += _MIN_INPUT
+            cursor.offset += MIN_INPUT
         else:
             inputs.append(TxInput(OutPoint(cursor.take(32), cursor.u32()), cursor.take_sized(), cursor.u32()))
     return inputs
@@ -276,12 +275,12 @@ def _read_inputs(cursor: _Cursor, count: int) -> list[TxInput]:
 def _parse(data: bytes, *, allow_witness: bool) -> Transaction:
     cursor = _Cursor(data)
     version = cursor.u32()
-    witness = allow_witness and _has_marker(data)
+    witness = allow_witness and has_marker(data)
     if witness:
         cursor.offset = 6
-    inputs = _read_inputs(cursor, cursor.count(_MIN_INPUT, "inputs"))
+    inputs = _read_inputs(cursor, cursor.count(MIN_INPUT, "inputs"))
     outputs = []
-    for _ in range(cursor.count(_MIN_OUTPUT, "outputs")):
+    for _ in range(cursor.count(MIN_OUTPUT, "outputs")):
         (sats,) = _I64.unpack(cursor.take(8))
         outputs.append(TxOutput(sats, cursor.take_sized()))
     witnesses = _read_witness(cursor, len(inputs)) if witness else ()
@@ -311,97 +310,3 @@ def parse_transaction(data: bytes, *, allow_witness: bool = True) -> Transaction
         return _parse(bytes(data), allow_witness=allow_witness)
     except InputError as error:
         raise InputError(f"transaction {error.message}") from None
-
-
-def _skip_witness(raw: bytes, begin: int, inputs: int) -> int:
-    offset, end = begin, len(raw)
-    for _ in range(inputs):
-        items, offset = read_compact(raw, offset)
-        if items > end - offset:
-            raise InputError("claims more witness items than its bytes can hold")
-        for _ in range(items):
-            size = raw[offset]
-            offset += 1
-            if size >= 0xFD:
-                size, offset = read_compact(raw, offset - 1)
-            offset += size
-    if offset - begin == inputs:
-        raise InputError("says that it has a witness and has none")
-    return offset
-
-
-def _skip_inputs(raw: bytes, offset: int, inputs: int) -> int:
-    for _ in range(inputs):
-        size = raw[offset + 36]
-        if size >= 0xFD:
-            size, offset = read_compact(raw, offset + 36)
-            offset -= 37
-        offset += 41 + size
-    return offset
-
-
-def _skip_outputs(raw: bytes, offset: int, outputs: int, index: int) -> tuple[int, TxOutput]:
-    found = -1
-    for number in range(outputs):
-        if number == index:
-            found = offset
-        size = raw[offset + 8]
-        if size >= 0xFD:
-            size, offset = read_compact(raw, offset + 8)
-            offset -= 9
-        offset += 9 + size
-    if found < 0:
-        raise InputError(f"has no output {index}")
-    size, begin = raw[found + 8], found + 9
-    if size >= 0xFD:
-        size, begin = read_compact(raw, found + 8)
-    return offset, TxOutput(_I64.unpack_from(raw, found)[0], raw[begin : begin + size])
-
-
-def _walk(raw: bytes, index: int) -> tuple[bytes, TxOutput]:
-    # Lengths of one byte are read in place: this runs once an input. Running past the end raises IndexError, or is
-    # found out by the last comparison.
-    witness = raw[4] == 0 and _has_marker(raw)
-    begin = 6 if witness else 4
-    end = len(raw)
-    inputs, offset = raw[begin], begin + 1
-    if inputs >= 0xFD:
-        inputs, offset = read_compact(raw, begin)
-    if inputs * _MIN_INPUT > end - offset:
-        raise InputError("claims more inputs than its bytes can hold")
-    offset = _skip_inputs(raw, offset, inputs)
-    outputs = raw[offset]
-    offset += 1
-    if outputs >= 0xFD:
-        outputs, offset = read_compact(raw, offset - 1)
-    if outputs * _MIN_OUTPUT > end - offset:
-        raise InputError("claims more outputs than its bytes can hold")
-    body, found = _skip_outputs(raw, offset, outputs, index)
-    offset = _skip_witness(raw, body, inputs) if witness else body
-    if offset + 4 != end:
-        raise InputError("ends too early or has bytes too many at its end")
-    stripped = raw[:4] + raw[begin:body] + raw[offset:] if witness else raw
-    return sha256(sha256(stripped).digest()).digest(), found
-
-
-def previous_output(raw: bytes, index: int) -> tuple[bytes, TxOutput]:
-    """The id of a serialized transaction and one of its outputs, without parsing the rest into objects.
-
-    Args:
-        raw: A whole transaction, with or without witness.
-        index: The output wanted.
-
-    Returns:
-        The txid in internal order, and the output.
-
-    Raises:
-        InputError: Not a whole transaction, or there is no such output.
-    """
-    if len(raw) > MAX_TRANSACTION:
-        raise InputError("previous transaction is too large")
-    try:
-        return _walk(raw, index)
-    except InputError as error:
-        raise InputError(f"previous transaction {error.message}") from None
-    except (IndexError, struct.error):
-        raise InputError("previous transaction ends too early") from None

@@ -12,7 +12,8 @@ import binascii
 from typing import TYPE_CHECKING, Final
 
 from wormsig.bitcoin.points import learn
-from wormsig.bitcoin.tx import previous_output, read_compact
+from wormsig.bitcoin.previous import previous_output
+from wormsig.bitcoin.tx import read_compact
 from wormsig.errors import InputError, NotSupportedError, PsbtError
 from wormsig.psbt.fields import VERSIONS, Map, checks, field_name, required
 from wormsig.psbt.limits import MAX_FIELDS, MAX_FILE_PSBT, MAX_MAP_FIELDS

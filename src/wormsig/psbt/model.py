@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from wormsig.bitcoin.keys import KeyOrigin
-from wormsig.bitcoin.tx import OutPoint, Transaction, TxOutput, previous_output
+from wormsig.bitcoin.previous import previous_output
+from wormsig.bitcoin.tx import OutPoint, Transaction, TxOutput
 from wormsig.errors import InputError
 from wormsig.psbt.memo import Memo
 from wormsig.psbt.unsigned import (

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.points import is_known_pubkey
-from wormsig.bitcoin.tx import previous_output, write_compact
+from wormsig.bitcoin.previous import previous_output
+from wormsig.bitcoin.tx import write_compact
 from wormsig.errors import InputError, PsbtError
 from wormsig.psbt.maps import put, put_all
 from wormsig.psbt.model import (

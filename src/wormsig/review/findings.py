@@ -216,6 +216,7 @@ class Code(enum.StrEnum):
     DATA_OUTPUT = "C14-data-output", _N, "An output carries data."
     BURNED_COINS = "C14-burned-coins", _W, "An output that nobody can spend has an amount."
     ANYBODY_CAN_SPEND = "C14-anybody-can-spend", _W, "An output that anybody can spend has more than an anchor needs."
+    NONSTANDARD_VERSION = "C14-nonstandard-version", _W, "A transaction version that nodes do not relay: not 1 to 3."
     NONSTANDARD_SCRIPT = "C14-nonstandard-script", _W, "An output's script is of no standard kind; it may hide data."
     UNKNOWN_FIELDS = "C15-unknown-fields", _N, "Unknown or proprietary fields: kept, never acted on."
     SIGHASH_BOMB = "C16-sighash-bomb", _E, "Checking the legacy signatures would hash more than 200 MB."

@@ -1,4 +1,6 @@
-"""Findings about what surrounds the transaction: networks, global xpubs, unknown fields (rows C10, C11, C15).
+"""Findings about what surrounds the transaction: its version, networks, global xpubs, unknown fields.
+
+Rows C10, C11, C14 (the version), C15 and C20.
 
 None of it ever decides anything; lies are reported.
 """
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
     from wormsig.bitcoin.network import Network
+    from wormsig.bitcoin.tx import Transaction
     from wormsig.psbt.model import Psbt
     from wormsig.review.claims import KeyIndex
     from wormsig.review.context import ReviewContext
@@ -30,11 +33,26 @@ _PROPRIETARY = 0xFC
 _KNOWN = {kind: frozenset(number for of, number in BY_TYPE if of is kind and number != _PROPRIETARY) for kind in Map}
 _LISTED = 8
 
+RELAYED_VERSIONS = range(1, 4)
+"""Of transactions (bitcoind's `TX_MIN_STANDARD_VERSION`, `TX_MAX_STANDARD_VERSION`)."""
+
 _PURPOSES = frozenset(number | HARDENED for number in (44, 48, 49, 84, 86, 87))
 """Purposes whose next step is the coin type (BIP44, 48, 49, 84, 86, 87)."""
 
 _MAINNET_XPUB = bytes.fromhex("0488b21e")
 _TEST_XPUB = bytes.fromhex("043587cf")
+
+
+# --- C14
+
+
+def version_findings(tx: Transaction) -> list[Finding]:
+    """A transaction version that bitcoind does not relay: it would be signed by all and then go nowhere."""
+    if tx.version in RELAYED_VERSIONS:
+        return []
+    first, last = RELAYED_VERSIONS[0], RELAYED_VERSIONS[-1]
+    message = f"the transaction is of version {tx.version}, and nodes relay versions {first} to {last} only"
+    return [Finding(Code.NONSTANDARD_VERSION, "transaction", message)]
 
 
 # --- C15

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wormsig.bitcoin.points import is_known_pubkey
 from wormsig.bitcoin.script import ScriptType, script_asm, witness_program
 from wormsig.bitcoin.tx import write_compact
 from wormsig.review.claims import OUTPUT, claims, xonly
@@ -34,6 +35,9 @@ _NEVER_DUST = (8 + 9 + 148) * _DUST_RELAY_RATE
 
 MAX_ANCHOR = 1_000
 """Satoshis that a pay-to-anchor output may have without a word: it is there so that anybody can bump the fee."""
+
+MAX_SCRIPT = 10_000
+"""Consensus: a longer script is never run."""
 
 _SINGLE_KEY = frozenset({"wpkh", "sh-wpkh", "pkh"})
 
@@ -74,12 +78,11 @@ def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[
 
 def _amount_findings(index: int, sats: int, script: bytes, kind: str) -> list[Finding]:
     where = f"output {index}"
+    why = _unspendable(script, kind)
+    if why is not None and sats > 0:
+        return [Finding(Code.BURNED_COINS, where, f"{where} burns {amount(sats)}: {why}")]
     if kind == ScriptType.OP_RETURN:
-        return (
-            [Finding(Code.BURNED_COINS, where, f"{where} burns {amount(sats)}: nobody can spend it")]
-            if sats > 0
-            else []
-        )
+        return []
     if kind == ScriptType.ANCHOR and sats > MAX_ANCHOR:
         message = f"{where} gives {amount(sats)} to whoever takes it first: a pay-to-anchor output needs no signature"
         return [Finding(Code.ANYBODY_CAN_SPEND, where, message)]
@@ -89,6 +92,17 @@ def _amount_findings(index: int, sats: int, script: bytes, kind: str) -> list[Fi
         limit = dust_limit(script)
         return [Finding(Code.DUST, where, f"{where} is dust: {sats} sat, and nodes relay nothing below {limit}")]
     return []
+
+
+def _unspendable(script: bytes, kind: str) -> str | None:
+    """Why nobody can ever spend an output; None when that is not sure."""
+    if kind == ScriptType.OP_RETURN:
+        return "nobody can spend it"
+    if len(script) > MAX_SCRIPT:
+        return f"nobody can spend it, its script has {len(script)} bytes"
+    if kind == ScriptType.TR and not is_known_pubkey(b"\x02" + script[2:]):
+        return "nobody can spend it, there is no such taproot key"
+    return None
 
 
 def dust_limit(script: bytes) -> int:

@@ -18,7 +18,13 @@ from wormsig.review.fees import fee_findings, sum_findings
 from wormsig.review.findings import Code
 from wormsig.review.history import look_alike_findings, repeat_findings, unreadable_findings
 from wormsig.review.inputs import effective_sighash, input_findings
-from wormsig.review.metadata import modifiable_findings, network_findings, unknown_field_findings, xpub_findings
+from wormsig.review.metadata import (
+    modifiable_findings,
+    network_findings,
+    unknown_field_findings,
+    version_findings,
+    xpub_findings,
+)
 from wormsig.review.musig import musig_findings, needs_musig
 from wormsig.review.origins import unlike_the_wallets
 from wormsig.review.outputs import output_findings
@@ -80,6 +86,7 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
         *signatures.findings,
         *musig_findings(inputs),
         *timing_findings(psbt.tx, context),
+        *version_findings(psbt.tx),
         *_wallet_findings(subject, frozenset(subject.owned.inputs) - odd_origins.keys()),
         *modifiable_findings(psbt),
         *unknown_field_findings(psbt),

@@ -10,6 +10,7 @@ import pytest
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.keys import ExtendedPrivateKey, ExtendedPublicKey, parse_path
 from wormsig.bitcoin.network import Network, address_of, script_of
+from wormsig.bitcoin.previous import previous_output
 from wormsig.bitcoin.schnorr import NO_AUX, schnorr_sign, schnorr_verify, split_signature
 from wormsig.bitcoin.script import (
     Multisig,
@@ -30,7 +31,7 @@ from wormsig.bitcoin.taproot import (
     tapleaf_hash,
     verify_control_block,
 )
-from wormsig.bitcoin.tx import Transaction, TxOutput, parse_transaction, previous_output
+from wormsig.bitcoin.tx import Transaction, TxOutput, parse_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

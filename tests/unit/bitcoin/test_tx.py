@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from support.examples import examples
 from wormsig.bitcoin.compact import read_compact, write_compact
+from wormsig.bitcoin.previous import previous_output
 from wormsig.bitcoin.tx import (
     OutPoint,
     Transaction,
     TxInput,
     TxOutput,
     parse_transaction,
-    previous_output,
 )
 from wormsig.errors import InputError
 
