@@ -220,7 +220,8 @@ def measure(
 ) -> dict[int, dict[str, float]]:
     limits: dict[int, dict[str, float]] = {}
     for inputs in sizes:
-        limit, runs = Limit(inputs), []
+        limit = Limit(inputs)
+        runs: list[dict[str, float]] = []
         for number in range(rounds):
             for each in workers:
                 if each.slow:
