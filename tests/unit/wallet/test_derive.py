@@ -103,6 +103,14 @@ def test_locate_searches_below_the_limit_with_a_wrong_hint_or_none() -> None:
         assert locate(Deriver(wallet), target, hints, limit=14) is None
 
 
+@pytest.mark.parametrize("branch", [0, 1])
+def test_search_begins_with_the_first_script(branch: int) -> None:
+    wallet = make_wallet(PEOPLE)
+    found = Deriver(wallet).search(Deriver(wallet).script(branch, 0).script_pubkey, 1)
+    assert found is not None
+    assert found.path == f"{branch}/0"
+
+
 def test_search_goes_on_where_it_stopped() -> None:
     deriver = Deriver(make_wallet(PEOPLE))
     missing = b"\x00\x20" + bytes(32)
