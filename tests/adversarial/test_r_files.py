@@ -40,8 +40,10 @@ class Desk:
     def combine(self, *answers: Psbt | bytes, code: ExitCode) -> Psbt | None:
         """What OUT holds; MINE is as it was, whatever came back."""
         names = []
+        deep = self.folder / "where answers come in" / "a long way down from where anybody would look for them"
+        deep.mkdir(parents=True, exist_ok=True)
         for number, answer in enumerate(answers):
-            path = self.folder / f"answer-{number}.psbt"
+            path = deep / f"answer-{number}.psbt"
             path.write_bytes(answer if isinstance(answer, bytes) else codec.serialize(answer))
             names.append(str(path))
         self.out.unlink(missing_ok=True)
@@ -124,7 +126,7 @@ def test_failures_of_our_own_leave_no_output(desk: Desk) -> None:
     bob = desk.scene.sign(desk.psbt, "bob")
     desk.combine(bob, code=ExitCode.DONE)
     kept = desk.out.read_bytes()
-    again = ("combine", str(desk.mine), str(desk.folder / "answer-0.psbt"), "-o", str(desk.out))
+    again = ("combine", str(desk.mine), str(next(desk.folder.rglob("answer-0.psbt"))), "-o", str(desk.out))
     assert desk.judge.run(*again)[0] == ExitCode.USAGE
     assert desk.out.read_bytes() == kept
     desk.out.unlink()

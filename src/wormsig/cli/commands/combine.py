@@ -9,7 +9,7 @@ import click
 
 from wormsig.app.combining import AnswerReport, Combined, combine_answers
 from wormsig.app.context import Sources, sighash_types
-from wormsig.app.files import check_output, read_argument, write_file
+from wormsig.app.files import BASE64_MAGIC, check_output, read_argument, write_file
 from wormsig.app.home import Home
 from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.settings import ReviewOptions
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from wormsig.app.settings import WalletOptions
     from wormsig.cli.console import Console
+
+
+_SOURCE_WIDTH = 80
+"""Characters of what an answer is called."""
 
 
 @click.command("combine")
@@ -77,11 +81,14 @@ def command(
 
 
 def _name(argument: str) -> str:
-    return argument if len(argument) <= 80 else f"{argument[:20]}…"
+    """An argument as it is told: of a PSBT in text its beginning, of a long path its end, where the file's name is."""
+    if len(argument) <= _SOURCE_WIDTH:
+        return argument
+    return f"{argument[:20]}…" if argument.startswith(BASE64_MAGIC) else f"…{argument[1 - _SOURCE_WIDTH :]}"
 
 
 def _tell(answer: AnswerReport, console: Console) -> None:
-    source = sanitize(answer.source, 80)
+    source = sanitize(answer.source, _SOURCE_WIDTH)
     for label, count in answer.taken.items():
         console.say(f"{source}: {sanitize(label, 80)} signed {count} input{'s' if count > 1 else ''}, verified")
     if not answer.taken and not answer.rejected:
