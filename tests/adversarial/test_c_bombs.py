@@ -178,16 +178,30 @@ def peak(raw: bytes) -> int:
         tracemalloc.stop()
 
 
-def test_c16_a_tree_of_tiny_leaves_takes_no_memory():
-    depth = 16
-    tree = bytes((depth, 0xC0, 0)) * (1 << depth)
+def tiny_leaves(depth: int) -> tuple[bytes, bytes]:
+    """PSBT_OUT_TAP_TREE of as many empty leaves as there is room for, and the script that commits to them."""
     root = tapleaf_hash(b"", 0xC0)
     for _ in range(depth):
         root = tapbranch_hash(root, root)
-    raw = codec.serialize(
-        with_output(p2tr_script(taproot_tweak_pubkey(INTERNAL, root)[0]), {b"\x05": INTERNAL, b"\x06": tree})
-    )
+    tree = bytes((depth, 0xC0, 0)) * (1 << depth)
+    return tree, p2tr_script(taproot_tweak_pubkey(INTERNAL, root)[0])
+
+
+def test_c16_a_tree_of_tiny_leaves_takes_no_memory():
+    tree, script = tiny_leaves(16)
+    raw = codec.serialize(with_output(script, {b"\x05": INTERNAL, b"\x06": tree}))
     assert peak(raw) < 20 * len(raw)
+
+
+def test_c16_trees_that_do_not_belong_to_their_outputs_count_as_well():
+    tree, script = tiny_leaves(15)
+    psbt, first = scene().psbt(), len(scene().psbt().tx.outputs)
+    scripts = (p2tr_script(INTERNAL), script, p2tr_script(INTERNAL))
+    psbt = edit_tx(psbt, outputs=(*psbt.tx.outputs, *[TxOutput(1_000, each) for each in scripts]))
+    for index in range(first, first + len(scripts)):
+        psbt = psbt.with_output(index, {b"\x05": INTERNAL, b"\x06": tree})
+    found = [each.where for each in shown(psbt).findings if each.code is Code.OUTPUT_SCRIPT_MISMATCH]
+    assert found == [f"output {first}"]  # nothing is left for the third, which is hidden now
 
 
 @pytest.mark.parametrize("where", ["bare", "hidden"])

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from wormsig.errors import PsbtError
-from wormsig.psbt.model import OUT_REDEEM_SCRIPT, OUT_WITNESS_SCRIPT, REDEEM_SCRIPT, WITNESS_SCRIPT, is_final
+from wormsig.psbt.model import (
+    OUT_REDEEM_SCRIPT,
+    OUT_TAP_TREE,
+    OUT_WITNESS_SCRIPT,
+    REDEEM_SCRIPT,
+    WITNESS_SCRIPT,
+    is_final,
+)
 from wormsig.psbt.scripts import input_scripts
 from wormsig.review.scripts import Shown, shown
-from wormsig.review.taproot import MAX_LEAVES, input_taproot, output_taproot
+from wormsig.review.taproot import MAX_LEAVES, SMALLEST_LEAF, input_taproot, output_taproot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +108,9 @@ class ShownScripts:
         if plain.kind != "tr" or plain.mismatch:
             return plain
         found = output_taproot(script, fields, most=self._leaves)
-        self._leaves -= len(found.leaves) if found is not None else 0
+        # A tree that does not belong there was hashed as well: it counts for as many leaves as it has room for.
+        used = len(found.leaves) if found is not None else len(fields.get(OUT_TAP_TREE, b"")) // SMALLEST_LEAF
+        self._leaves = max(0, self._leaves - used)
         return Shown.tree(found)
 
     def pubkeys(self, item: tuple[str, int]) -> tuple[bytes, ...]:

@@ -37,7 +37,9 @@ TAPROOT_FIELDS = "taproot fields"
 """How a finding calls internal key, merkle root and leaf scripts together."""
 
 MAX_LEAVES = 50_000
-"""Leaves of the outputs' taproot trees that are looked at, in one PSBT; a leaf can have three bytes (row C16)."""
+"""Leaves of the outputs' taproot trees that are looked at, in one PSBT (row C16)."""
+SMALLEST_LEAF = 3
+"""Bytes in a PSBT_OUT_TAP_TREE: depth, leaf version, and the length of an empty script."""
 
 _CHECKS = frozenset({0xAC, 0xAD, 0xBA})
 """OP_CHECKSIG, OP_CHECKSIGVERIFY, OP_CHECKSIGADD: what stands before them is a key."""
