@@ -16,11 +16,26 @@ from wormsig.review.findings import Code
 from wormsig.review.review import review
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from wormsig.node.regtest import RegtestNode
+    from wormsig.psbt.model import Psbt
 
 OUTPUTS = 1_000
+MANY = 600
 INPUTS = 200
 SATS = 10_000
+
+
+class Counting(Node):
+    """Our node, and how many coins' transactions it was asked for."""
+
+    asked = 0
+
+    def previous_transactions(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, bytes]:
+        wanted = list(outpoints)
+        self.asked += len(wanted)
+        return super().previous_transactions(wanted)
 
 
 def large_payment(node: RegtestNode, script: bytes) -> Transaction:
@@ -35,15 +50,23 @@ def large_payment(node: RegtestNode, script: bytes) -> Transaction:
     return parse_transaction(bytes.fromhex(signed))
 
 
+def spending(paid: Transaction, inputs: int) -> Psbt:
+    """So many coins of one transaction, and nothing said about them."""
+    return creator.create(
+        [TxInput(OutPoint(paid.txid_bytes, index)) for index in range(inputs)],
+        [TxOutput(inputs * SATS - 50_000, STRANGER)],
+    )
+
+
 def test_c16_many_coins_of_one_large_transaction_do_not_grow_a_psbt_without_end(node: RegtestNode):
     scene = scene_of("wsh")
     paid = large_payment(node, scene.deriver.script(0, 0).script_pubkey)
     size = len(paid.serialize(witness=False))
     assert INPUTS * size > 2 * MAX_FILLED_IN
-    psbt = creator.create(
-        [TxInput(OutPoint(paid.txid_bytes, index)) for index in range(INPUTS)],
-        [TxOutput(INPUTS * SATS - 50_000, STRANGER)],
-    )
+    counting = Counting(node.settings)
+    with_previous_transactions(spending(paid, MANY), counting)
+    assert counting.asked == INPUTS  # the first ones fill it, so no others are fetched
+    psbt = spending(paid, INPUTS)
     filled, confirmed = with_previous_transactions(psbt, Node(node.settings))
     with_previous = [index for index in range(INPUTS) if previous_tx(filled, index) is not None]
     assert len(with_previous) == MAX_FILLED_IN // size

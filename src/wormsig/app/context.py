@@ -148,15 +148,15 @@ def with_previous_transactions(psbt: Psbt, node: Node | None) -> tuple[Psbt, Map
     filled: dict[int, bytes] = {}
     room, waiting = MAX_FILLED_IN, list(lacking.items())
     for first in range(0, len(waiting), _ASKED_TOGETHER):
-        if room <= 0:
-            break
         asked = waiting[first : first + _ASKED_TOGETHER]
         found = node.previous_transactions(outpoint for _, outpoint in asked)
         for index, outpoint in asked:
-            raw = found.get(outpoint)
-            if raw is not None and len(raw) <= room:
+            raw = found.get(outpoint, b"")
+            room -= len(raw)
+            if raw and room >= 0:
                 filled[index] = raw
-                room -= len(raw)
+        if room <= 0:  # from the first that was too much no more are fetched
+            break
     psbt = updater.with_previous_txs(psbt, filled) if filled else psbt
     return psbt, node.unspents(outpoint for index, outpoint in lacking.items() if index not in filled)
 
