@@ -12,7 +12,7 @@ import msgspec
 
 from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.errors import InputError, UsageError, WormsigError
-from wormsig.psbt import codec, combiner, contribution, extractor, finalizer
+from wormsig.psbt import codec, combiner, contribution, extractor, finalizer, finals
 from wormsig.psbt.scripts import signer_of
 from wormsig.psbt.verify import ALL_ONLY, verify
 
@@ -82,7 +82,7 @@ def combine_answers(
     if not answers:
         raise UsageError("nothing to combine", hint="wormsig combine MINE RETURNED...")
     verified = verify(mine, allowed=allowed)
-    finalizer.require_good_finals(verified.psbt, allowed=allowed)
+    finals.refuse_invalid(finals.check_finals(verified.psbt, allowed=allowed))  # `missing` does not look at them
     reports = []
     for source, data in answers:
         try:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from wormsig.bitcoin.tx import Transaction
-from wormsig.errors import PsbtError
 from wormsig.psbt.finalizer import IncompleteError
-from wormsig.psbt.finals import FinalState, final_of, match
+from wormsig.psbt.finals import final_of, match, refuse_invalid
 from wormsig.psbt.verify import ALL_ONLY
 
 if TYPE_CHECKING:
@@ -46,9 +45,7 @@ def extract(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> Transaction:
             unproven[index] = final
     if lacking:
         raise IncompleteError(lacking)
-    for check in match(psbt, unproven, allowed):
-        if check.state is FinalState.INVALID:
-            raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
+    refuse_invalid(match(psbt, unproven, allowed))
     inputs = tuple(
         [
             structs.replace(txin, script_sig=final.script_sig) if final.script_sig else txin

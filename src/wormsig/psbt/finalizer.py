@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wormsig.errors import NotSupportedError, PsbtError, ThresholdError
-from wormsig.psbt.finals import FinalState, check_finals
+from wormsig.psbt.finals import check_finals, refuse_invalid
 from wormsig.psbt.maps import finalized
 from wormsig.psbt.model import is_final
 from wormsig.psbt.scripts import input_scripts
@@ -46,7 +46,7 @@ class IncompleteError(ThresholdError):
 
 
 def missing(verified: Verified) -> dict[int, int]:
-    """How many signatures each input still needs; inputs that need none, and final ones, are left out.
+    """How many signatures each input still needs; inputs that need none are left out, and final ones, good or not.
 
     The fewest, by any way to spend that locks and preimages leave open. A taproot output with scripts is taken to be
     spent by them until a signature for its key path is there: a PSBT does not tell whether anybody holds its internal
@@ -65,17 +65,6 @@ def missing(verified: Verified) -> dict[int, int]:
         if count is None or count > 0:
             found[index] = count or 1
     return found
-
-
-def require_good_finals(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> None:
-    """Refuse a PSBT with final scripts that are wrong: `missing` does not look at them.
-
-    Raises:
-        PsbtError: The first such input is named.
-    """
-    for check in check_finals(psbt, allowed=allowed):
-        if check.state is FinalState.INVALID:
-            raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
 
 
 def can_finalize(verified: Verified) -> bool:
@@ -102,7 +91,7 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
         PsbtError: An input's scripts cannot be proven, or its final scripts are wrong.
     """
     psbt = verified.psbt
-    require_good_finals(psbt, allowed=allowed)
+    refuse_invalid(check_finals(psbt, allowed=allowed))
     changed: dict[int, Fields] = {}
     finals: dict[int, tuple[Fields, FinalScripts]] = {}
     short: dict[int, int | None] = {}

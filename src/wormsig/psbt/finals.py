@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wormsig.errors import PsbtError
 from wormsig.psbt.apart import take_apart
 from wormsig.psbt.forms import read_stack
 from wormsig.psbt.model import FINAL_SCRIPTSIG, FINAL_SCRIPTWITNESS, Psbt, is_final
@@ -16,9 +17,19 @@ from wormsig.psbt.verify import ALL_ONLY, SignatureCheck, SignatureProblem, judg
 from wormsig.psbt.witnesses import FinalCheck, FinalState, Opened, Unknown, classed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["SINGLE_KEY", "FinalCheck", "FinalScripts", "FinalState", "build", "check_finals", "final_of", "match"]
+__all__ = [
+    "SINGLE_KEY",
+    "FinalCheck",
+    "FinalScripts",
+    "FinalState",
+    "build",
+    "check_finals",
+    "final_of",
+    "match",
+    "refuse_invalid",
+]
 
 
 def final_of(psbt: Psbt, index: int) -> FinalScripts | None:
@@ -136,3 +147,17 @@ def check_finals(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> tuple[Fin
         if final is not None:
             finals[index] = final
     return match(psbt, finals, allowed)
+
+
+def refuse_invalid(checks: Iterable[FinalCheck]) -> None:
+    """Stop at final scripts that are wrong; those that nobody here can check pass.
+
+    Args:
+        checks: What `check_finals` or `match` found.
+
+    Raises:
+        PsbtError: The first such input is named.
+    """
+    for check in checks:
+        if check.state is FinalState.INVALID:
+            raise PsbtError("final scripts do not satisfy the output that is spent", where=f"input {check.input}")
