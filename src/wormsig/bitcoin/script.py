@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_MULTISIG_KEYS: Final = 20
+MAX_SCRIPT_SIZE: Final = 10_000
+"""Bytes; consensus never runs a longer one, but for a taproot leaf."""
 ANCHOR_SCRIPT: Final = bytes.fromhex("51024e73")
 """Pay-to-anchor."""
 
@@ -234,7 +236,7 @@ def classify(script: bytes) -> ScriptType:
 
 
 _COMPRESSED_KEYS: Final = {count: struct.Struct("x" + count * "x33s" + "2x") for count in range(1, 17)}
-"""m-of-n scripts of compressed keys alone, taken apart at once."""
+"""Number of keys -> what takes an m-of-n script of compressed keys apart at once."""
 
 
 class Multisig(msgspec.Struct, frozen=True):

@@ -51,14 +51,16 @@ class Memo:
         self.expressions: dict[tuple[bytes, bool, tuple[tuple[bytes, bytes], ...]], object] = {}
         """Scripts that were read back as miniscript (`solver`), with the keys that they hold the hashes of."""
         self.read = 0
-        """How many operations such scripts had, in sum."""
+        """What reading such scripts cost, in operations (`solver.MAX_OPERATIONS`)."""
         self.operations: dict[int, int] = {}
-        """Identity of such an expression -> operations of its script."""
+        """Identity of such an expression, which `expressions` keeps alive -> operations of its script."""
         self.satisfied = 0
-        """What satisfying them costs, in sum over inputs."""
+        """What satisfying them costs, in operations, in sum over inputs (`solver.MAX_SATISFYING`)."""
         self.satisfiable: dict[tuple[int, int], bool] = {}
         """Input and identity of such an expression -> whether that was within the limit."""
         self.preimages: dict[int, tuple[Fields, dict[str, dict[bytes, bytes]]]] = {}
+        """Input -> its map, and the preimages in that very map: hash function -> digest -> preimage."""
         self.key_hashes: dict[tuple[int, bool], tuple[Fields, dict[bytes, bytes]]] = {}
+        """Input and whether for tapscript -> its map, and HASH160 -> key of the keys that this very map names."""
         self.finals: dict[int, tuple[Fields, FinalScripts]] = {}
         """Final scripts that were made from verified signatures, with the very map that holds them."""

@@ -85,7 +85,8 @@ class _Made:
     def ecdsa(self, index: int, scripts: InputScripts, sighash: int, key: tuple[bytes, bytes]) -> None:
         """Note what to sign with a public key's secret key: all of it is signed together."""
         if not (self._ecdsa and scripts.segwit):
-            # What the inputs share is computed once, before there are threads; so is the cap on legacy hashing kept.
+            # Here, before there are threads, the first makes what the inputs share, and legacy hashing is held to its
+            # cap. What a thread still finds missing in the memo it makes as any other would: no lock is needed.
             digest(self._psbt, index, scripts, sighash)
         self._ecdsa.append((index, scripts, sighash, *key))
 

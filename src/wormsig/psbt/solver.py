@@ -40,14 +40,14 @@ A few seconds' work (THREATS C16), and 2,700 inputs of usual scripts: twice what
 _PER_SCRIPT: Final = 20
 """What reading the smallest script costs, in operations: most of a millisecond."""
 _PER_PAIR: Final = 50
-"""So many pairs of operations cost as much as one: a `thresh` of many parts takes quadratic time."""
+"""So many pairs of operations cost as much to read as one: a `thresh` of many parts takes quadratic time."""
+MAX_SATISFYING: Final = 1_000_000
+"""As `MAX_OPERATIONS`, for satisfying scripts: each input counts again, though it shares its script with others."""
+_PER_SATISFYING_PAIR: Final = 8
+"""So many pairs of operations cost as much to satisfy as one."""
 
 MAX_SCRIPT: Final = 100_000
 """Bytes of a script that is read back: the largest `multi_a` has 34,000, and no P2WSH script more than 10,000."""
-
-MAX_SATISFYING: Final = 1_000_000
-"""The same for satisfying scripts, which every input asks for again, whatever it shares with others."""
-_PER_SATISFYING_PAIR: Final = 8
 
 
 def solve(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> FinalScripts | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wormsig.bitcoin.points import is_known_pubkey
-from wormsig.bitcoin.script import ScriptType, script_asm, witness_program
+from wormsig.bitcoin.script import MAX_SCRIPT_SIZE, ScriptType, script_asm, witness_program
 from wormsig.bitcoin.tx import write_compact
 from wormsig.review.claims import OUTPUT, claims, xonly
 from wormsig.review.findings import Code
@@ -35,9 +35,6 @@ _NEVER_DUST = (8 + 9 + 148) * _DUST_RELAY_RATE
 
 MAX_ANCHOR = 1_000
 """Satoshis that a pay-to-anchor output may have without a word: it is there so that anybody can bump the fee."""
-
-MAX_SCRIPT = 10_000
-"""Consensus: a longer script is never run."""
 
 _SINGLE_KEY = frozenset({"wpkh", "sh-wpkh", "pkh"})
 
@@ -98,7 +95,7 @@ def _unspendable(script: bytes, kind: str) -> str | None:
     """Why nobody can ever spend an output; None when that is not sure."""
     if kind == ScriptType.OP_RETURN:
         return "nobody can spend it"
-    if len(script) > MAX_SCRIPT:
+    if len(script) > MAX_SCRIPT_SIZE:
         return f"nobody can spend it, its script has {len(script)} bytes"
     if kind == ScriptType.TR and not is_known_pubkey(b"\x02" + script[2:]):
         return "nobody can spend it, there is no such taproot key"

@@ -228,7 +228,7 @@ class Report(msgspec.Struct, frozen=True):
         wallet_type: Script type of the wallet.
         inputs: In order.
         outputs: In order.
-        signatures: Every signature there is, valid or not.
+        signatures: Every signature there is, valid or not, in the order of the inputs.
         findings: Errors first, then warnings, then notices.
         input_sats: Sum of all inputs; None when one is unknown.
         own_sats: Sum of the wallet's inputs; of all of them when there is no wallet. None when one is unknown.
