@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import msgspec
@@ -116,7 +115,7 @@ def test_a_message_of_ours_that_a_peer_would_refuse_is_not_sent(reason: str) -> 
 
 def test_messages_are_values() -> None:
     ping = EXAMPLES["decline"]
-    with pytest.raises((AttributeError, dataclasses.FrozenInstanceError)):
+    with pytest.raises(AttributeError):
         ping.reason = "other"  # type: ignore[union-attr]
     assert hash(EXAMPLES["outcome"]) == hash(msgspec.structs.replace(EXAMPLES["outcome"]))
 

@@ -4,6 +4,7 @@ import json
 from typing import get_args
 
 import pytest
+from msgspec import structs
 
 from wormsig.ceremony.coordinator_state import Stage
 from wormsig.ceremony.messages import Result
@@ -47,8 +48,7 @@ COSIGNER = Summary(
 
 
 def changed(summary: Summary, **values: object) -> Summary:
-    fields = {name: getattr(summary, name) for name in Summary.__slots__}
-    return Summary(**{**fields, **values})
+    return structs.replace(summary, **values)
 
 
 def shown(summary: Summary, **how: bool) -> list[str]:
