@@ -6,6 +6,7 @@ Which sighash types are acceptable is decided elsewhere: here every type is comp
 from __future__ import annotations
 
 import struct
+import threading
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -107,6 +108,7 @@ class Sighasher:
         self._all_outputs: bytes | None = None
         self._legacy_bytes = 0
         self._legacy_known: dict[tuple[int, bytes, int], bytes] = {}
+        self._legacy_turn = threading.Lock()
 
     def _outputs(self) -> bytes:
         if self._all_outputs is None:
@@ -285,9 +287,10 @@ class Sighasher:
         """
         self._check_index(index)
         key = (index, script_code, sighash_type)
-        known = self._legacy_known.get(key)
-        if known is None:
-            known = self._legacy_known[key] = self._legacy_hash(index, script_code, sighash_type)
+        with self._legacy_turn:  # threads that judge answers at once: whatever they share is hashed, and counted, once
+            known = self._legacy_known.get(key)
+            if known is None:
+                known = self._legacy_known[key] = self._legacy_hash(index, script_code, sighash_type)
         return known
 
     def _legacy_hash(self, index: int, script_code: bytes, sighash_type: int) -> bytes:

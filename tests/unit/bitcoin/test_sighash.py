@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from bitcointx.core import CTransaction
 from bitcointx.core.script import SIGVERSION_BASE, SIGVERSION_WITNESS_V0, CScript, SignatureHash
@@ -134,6 +137,22 @@ def test_legacy_bytes_are_capped_in_sum(monkeypatch: pytest.MonkeyPatch) -> None
         hasher.legacy(index, SCRIPT, 1)
     with pytest.raises(InputError, match="legacy inputs"):
         hasher.legacy(0, SCRIPT, 2)
+
+
+def test_what_threads_hash_at_once_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    hash_one = Sighasher._legacy_hash
+
+    def slowly(self: Sighasher, index: int, script_code: bytes, sighash_type: int) -> bytes:
+        time.sleep(0.02)  # as long as a large transaction takes
+        return hash_one(self, index, script_code, sighash_type)
+
+    monkeypatch.setattr(Sighasher, "_legacy_hash", slowly)
+    monkeypatch.setattr(sighashes, "LEGACY_PREIMAGE_CAP", 1200)
+    hasher = Sighasher(transaction(4, 1))
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(hasher.legacy, index, SCRIPT, 1) for index in (0, 0, 0, 0, 1, 1, 1, 1)]
+        found = [each.result() for each in asked]
+    assert found == [found[0]] * 4 + [found[4]] * 4
 
 
 def test_the_cap_is_200_mb() -> None:
