@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ class Memo:
     """What was computed from the evidence in one PSBT, so that no role computes it again; never part of its value.
 
     The evidence is the transaction and what the inputs say about spent outputs and scripts. A copy that changes any
-    of it starts empty; a copy with other signatures keeps it.
+    of it starts empty; a copy with other signatures keeps it. Answers are judged in threads that share it: whatever an
+    entry is made of is the same for all of them, so most entries need no lock.
     """
 
     __slots__ = (
@@ -29,6 +31,7 @@ class Memo:
         "preimages",
         "previous",
         "read",
+        "reading",
         "satisfiable",
         "satisfied",
         "scripts",
@@ -50,6 +53,8 @@ class Memo:
         """Input, public key and signature that verified."""
         self.expressions: dict[tuple[bytes, bool, tuple[tuple[bytes, bytes], ...]], object] = {}
         """Scripts that were read back as miniscript (`solver`), with the keys that they hold the hashes of."""
+        self.reading = threading.Lock()
+        """Held while a script is read: threads that judge answers at once share what is read, and count it once."""
         self.read = 0
         """What reading such scripts cost, in operations (`solver.MAX_OPERATIONS`)."""
         self.operations: dict[int, int] = {}

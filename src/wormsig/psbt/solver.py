@@ -354,16 +354,15 @@ def expression(
     """
     memo = psbt.memo.expressions
     hashed = _hashed_keys(psbt, index, script, tapscript, keys)
-    known: Any = memo.get((script, tapscript, hashed), memo)
-    if known is memo:
-        count = len(operations(script) or ()) if len(script) <= MAX_SCRIPT else 0
-        psbt.memo.read += count + count * count // _PER_PAIR + _PER_SCRIPT
-        too_much = psbt.memo.read > MAX_OPERATIONS
-        read = None if too_much or not count else miniscript.read(script, dict(hashed), tapscript=tapscript)
-        psbt.memo.operations[id(read)] = count
-        # Answers are judged in threads: whoever reads it first, all use the one that the memo keeps, whose identity
-        # therefore stays its own.
-        known = memo.setdefault((script, tapscript, hashed), read)
+    with psbt.memo.reading:
+        known: Any = memo.get((script, tapscript, hashed), memo)
+        if known is memo:
+            count = len(operations(script) or ()) if len(script) <= MAX_SCRIPT else 0
+            psbt.memo.read += count + count * count // _PER_PAIR + _PER_SCRIPT
+            too_much = psbt.memo.read > MAX_OPERATIONS
+            known = None if too_much or not count else miniscript.read(script, dict(hashed), tapscript=tapscript)
+            memo[script, tapscript, hashed] = known
+            psbt.memo.operations[id(known)] = count  # the expression lives as long as the memo does
     return known
 
 
