@@ -14,5 +14,5 @@ def replace(value: Value, **changes: Any) -> Value:
     """A copy with some fields changed, of a dataclass or a msgspec struct."""
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.replace(value, **changes)
-    copy: Value = dataclasses.replace(value, **changes)  # type: ignore[type-var]  # either kind is taken
+    copy: Value = dataclasses.replace(value, **changes)  # type: ignore[type-var]  # noqa: TID251  either kind is taken
     return copy

@@ -8,7 +8,7 @@ is asked for a second one.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import replace  # noqa: TID251  `Transaction` is a dataclass
 from typing import TYPE_CHECKING, Literal
 
 import msgspec

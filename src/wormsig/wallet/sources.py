@@ -7,7 +7,7 @@ exactly one shared wallet.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, replace  # noqa: TID251  `Source` is a dataclass
 from typing import TYPE_CHECKING, Any
 
 from wormsig.errors import DescriptorError, InputError, WormsigError
