@@ -362,8 +362,17 @@ class Killed:
         assert bool(before) == bool(self._windows(name)), told
 
     def _windows(self, name: str) -> list[str]:
-        """Somebody's deaths after they approved and before the signature was kept."""
-        return [line for line in self.died() if line.startswith(f"{name}: ") and in_window(line)]
+        """Somebody's deaths after they approved and before the signature was kept, whatever they were doing then."""
+        path = self.calls_of(name)
+        found: list[str] = []
+        approved = False
+        for line in path.read_text().splitlines() if path.exists() else []:
+            kind, _, what, mark = line.split()
+            if "dies" in mark and (approved or in_window(line)):
+                found.append(line)
+            if kind == "commit" and mark != "dies-before":
+                approved = what == "approved" or (approved and what not in {"signed", "reviewed"})
+        return found
 
     def told(self) -> str:
         """What everybody printed, for a failing test."""
@@ -383,7 +392,7 @@ class Killed:
 
 def in_window(line: str) -> bool:
     """Whether somebody who died there had approved, and had no signature in the journal yet."""
-    _, kind, _, what, mark = line.split()
+    kind, _, what, mark = line.split()
     if kind == "sign":
         return True
     window = {("approved", "dies-after"), ("signed", "dies-before"), ("proposed+contributed", "dies-before")}
