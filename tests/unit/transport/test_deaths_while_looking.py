@@ -7,7 +7,7 @@ with what the dead leave is tests/integration/test_rendezvous.py's.
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support.examples import examples
@@ -117,10 +117,11 @@ def test_any_quick_deaths(coordinators: Lives, cosigners: Lives, waiting: str | 
 
 
 @settings(max_examples=examples(40), deadline=None)
+@example([(0.3, 0.65), (100.0, 20.25), (0.05, 40.25)], [])  # one death at each opening: only marks tried again help
 @given(some_deaths(3, 120.0), some_deaths(3, 120.0))
 def test_three_deaths_of_each_at_any_points(coordinators: Lives, cosigners: Lives) -> None:
     took, world = played({"coordinator": coordinators, "cosigner": cosigners})
-    assert took <= 60
+    assert took <= agenda.REVISIT + Limits().meeting
     assert world.most <= 16
 
 
