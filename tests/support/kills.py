@@ -368,10 +368,10 @@ class Killed:
         approved = False
         for line in path.read_text().splitlines() if path.exists() else []:
             kind, _, what, mark = line.split()
-            if "dies" in mark and (approved or in_window(line)):
-                found.append(line)
             if kind == "commit" and mark != "dies-before":
                 approved = what == "approved" or (approved and what not in {"signed", "reviewed"})
+            if "dies" in mark and (approved or in_window(line)):
+                found.append(line)
         return found
 
     def told(self) -> str:
