@@ -10,9 +10,9 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 
 from support.hostile import edit_global, edit_input, edit_output, edit_tx
+from support.signatures import der, numbers
 from support.stage import HURRY, Sending, Stage, act, events_named
 from support.values import replace
-from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.ceremony import coordinator, messages, wire
 from wormsig.errors import ExitCode, WormsigError
 from wormsig.psbt import codec
@@ -38,24 +38,6 @@ def stage(node: RegtestNode, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def cosigners(*names: str) -> list[str]:
     return [part for name in names for part in ("--to", name)]
-
-
-def der(r: int, s: int, *, padded: bool = False) -> bytes:
-    """A signature's DER with SIGHASH_ALL behind it."""
-
-    def number(value: int) -> bytes:
-        raw = value.to_bytes(33, "big").lstrip(b"\0") or b"\0"
-        raw = b"\0" + raw if raw[0] & 0x80 or padded else raw
-        return bytes((2, len(raw))) + raw
-
-    body = number(r) + number(s)
-    return bytes((0x30, len(body))) + body + bytes((SIGHASH_ALL,))
-
-
-def numbers(signature: bytes) -> tuple[int, int]:
-    """r and s."""
-    length = signature[3]
-    return int.from_bytes(signature[4 : 4 + length], "big"), int.from_bytes(signature[6 + length : -1], "big")
 
 
 def with_signature(psbt: Psbt, pubkey: bytes, signature: bytes, index: int = 0) -> Psbt:
@@ -133,7 +115,7 @@ async def test_r2_bad_signatures_are_refused_by_name_and_the_others_go_on(stage:
     bad = {
         "invalid": elsewhere,
         "high": der(r, ORDER - s),
-        "padded": der(r, s, padded=True),
+        "padded": der(r, s, padding=b"\0"),
         "long": good[:-1] + b"\0" + good[-1:],
         "zero": der(0, 1),
         "short": good[:9],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.hostile import edit_input
+from support.signatures import der, numbers
 from wormsig.bitcoin import secp
 from wormsig.bitcoin.sighash import SIGHASH_ALL, SIGHASH_DEFAULT
 from wormsig.errors import ExitCode
@@ -39,24 +40,6 @@ def combined(judge: Judge, mine: Psbt, *answers: Psbt) -> tuple[int, Psbt | None
     out.unlink(missing_ok=True)
     code, _ = judge.run("combine", *names, "--wallet", judge.scene.wallet.name, "-o", str(out))
     return code, codec.parse(out.read_bytes()) if out.exists() else None
-
-
-def der(r: int, s: int, *, padding: bytes = b"") -> bytes:
-    """DER with SIGHASH_ALL behind it."""
-
-    def number(value: int) -> bytes:
-        raw = value.to_bytes(33, "big").lstrip(b"\0") or b"\0"
-        raw = padding + (b"\0" + raw if raw[0] & 0x80 else raw)
-        return bytes((2, len(raw))) + raw
-
-    body = number(r) + number(s)
-    return bytes((0x30, len(body))) + body + bytes((SIGHASH_ALL,))
-
-
-def numbers(signature: bytes) -> tuple[int, int]:
-    """r and s of DER."""
-    length = signature[3]
-    return int.from_bytes(signature[4 : 4 + length], "big"), int.from_bytes(signature[6 + length : -1], "big")
 
 
 def other_forms(signature: bytes, *, taproot: bool) -> dict[str, bytes]:

@@ -37,7 +37,7 @@ MARK_LASTS = 1200.0
 REFRESH = 120.0
 """Seconds after which the mark of a place where we still are is made anew; with `MARK_LASTS` more than those 16 min."""
 
-REVISIT = 90.0
+REVISIT = 45.0
 LONGEST_REVISIT = 300.0
 """Seconds after which a marked place is tried again, first and, doubled each time, at last: its mailbox may be gone, or
 may never have been, and the other side may be waiting there."""
