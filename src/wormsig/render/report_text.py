@@ -245,8 +245,10 @@ def _signer_names(report: Report, index: int) -> dict[str, str]:
 
 def _musig_lines(group: MusigView, view: InputView, indent: str) -> list[Line]:
     """Keys that sign as one, and what each has done for it."""
-    where = "by key" if group.leaf is None else f"leaf {group.leaf[:16]}…"
-    lines = [Line(f"{indent}together (MuSig2, {where}):")]
+    begun = view.mine or any(group.nonces) or any(group.signed)  # a PSBT says what for with the first nonce
+    by_key = ", by key" if begun else ""
+    where = by_key if group.leaf is None else f", leaf {group.leaf[:16]}…"
+    lines = [Line(f"{indent}together (MuSig2{where}):")]
     for key, nonce, signed in zip(group.keys, group.nonces, group.signed, strict=True):
         state = "nonce missing" if not nonce else "nonce given, signature missing"
         state = "signed, not checked" if signed else state

@@ -15,6 +15,7 @@ import msgspec
 from wormsig.bitcoin.keys import KeyOrigin
 from wormsig.bitcoin.script import hash160, multisig_script, p2sh_script, p2wsh_script
 from wormsig.bitcoin.taproot import NUMS_KEY, TapLeaf, TaprootOutput, TapTree, multi_a_script
+from wormsig.psbt.musig import Aggregate, Spot
 from wormsig.wallet.assemble import Pieces, assemble, filled
 from wormsig.wallet.policy import MiniscriptPolicy, MultisigPolicy, Node, TaprootPolicy, Unspendable, depths, walk
 
@@ -59,13 +60,14 @@ class Layout(msgspec.Struct, frozen=True):
         depths: Of each leaf, depth first.
         leaves_of: For each derived key the numbers of the leaves that it stands in.
         fixed: Keys that are not derived, x-only, with leaves and origin: participants of aggregates, H itself.
-        participants: MuSig2 aggregate (33 bytes, not derived) -> its participants in the order of aggregation (BIP373).
+        aggregates: Number of a derived key -> the MuSig2 aggregate that it descends from (33 bytes), and its
+            participants in order.
     """
 
     depths: tuple[int, ...]
     leaves_of: tuple[tuple[int, ...], ...]
     fixed: tuple[tuple[bytes, tuple[int, ...], KeyOrigin], ...]
-    participants: Mapping[bytes, tuple[bytes, ...]]
+    aggregates: Mapping[int, tuple[bytes, tuple[bytes, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,20 @@ class Taproot:
     @property
     def participants(self) -> Mapping[bytes, tuple[bytes, ...]]:
         """MuSig2 aggregate (33 bytes, not derived) -> its participants in the order of aggregation (BIP373)."""
-        return self.layout.participants
+        return dict(self.layout.aggregates.values())
+
+    @property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """The same with what each signs for: once for every place that it stands at in the descriptor."""
+        output, leaves_of = self.output, self.layout.leaves_of
+        hashes = [] if output.tree is None else [leaf.hash for _, leaf in output.tree.leaves]
+        found: list[Aggregate] = []
+        for number, (pubkey, participants) in self.layout.aggregates.items():
+            key = self.keys[number]
+            by_key = (Spot(output.output_key, b""),) if key == output.internal_key else ()
+            by_leaf = dict.fromkeys(Spot(key, hashes[leaf]) for leaf in leaves_of[number])
+            found.append(Aggregate(pubkey, participants, (*by_key, *by_leaf)))
+        return tuple(found)
 
     @property
     def derivations(self) -> dict[bytes, Derivation]:
@@ -275,7 +290,7 @@ class _TaprootMaker:
                 fixed = (*fixed, (NUMS_KEY, (), KeyOrigin(hash160(b"\x02" + NUMS_KEY)[:4], ())))
             else:
                 leaves_of = (*leaves_of, ())
-        self._layout = Layout(tuple(depths(policy.tree)), leaves_of, fixed, dict(aggregates.values()))
+        self._layout = Layout(tuple(depths(policy.tree)), leaves_of, fixed, aggregates)
 
     def make(self, branch: int, index: int, children: tuple[bytes, ...], signers: Signers) -> WalletScript:
         """See `Maker`."""

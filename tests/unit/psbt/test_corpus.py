@@ -17,7 +17,7 @@ from wormsig.psbt.contribution import extract, extract_transaction
 from wormsig.psbt.extractor import extract as extract_tx
 from wormsig.psbt.finalizer import finalize, missing
 from wormsig.psbt.finals import FinalState, check_finals
-from wormsig.psbt.musig import rounds
+from wormsig.psbt.musig import Spot, rounds
 from wormsig.psbt.scripts import input_scripts, script_type
 from wormsig.psbt.signer import sign_inputs
 from wormsig.psbt.size import estimated_weight
@@ -139,20 +139,20 @@ def test_taproot_is_proven_and_its_leaf_is_read(corpus: Path, case: str) -> None
 @pytest.mark.parametrize("case", MUSIG)
 def test_musig_is_read_round_by_round(corpus: Path, case: str) -> None:
     psbt = parse(stage(corpus, case, "00-unsigned"))
-    for index in range(len(psbt.inputs)):
-        (begun,) = rounds(psbt, index)
-        assert (len(begun.participants), begun.key, begun.nonces, begun.signatures) == (3, None, set(), set())
+    for fields in psbt.inputs:
+        (begun,) = rounds(fields)
+        assert (len(begun.participants), begun.spot, begun.nonces, begun.signatures) == (3, None, set(), set())
         assert begun.without_nonce == begun.without_signature == begun.participants
-        assert {key[1:] for key in begun.participants} < set(tap_derivations(psbt.inputs[index]))
-    (begun, *_) = rounds(psbt, 0)
+        assert {key[1:] for key in begun.participants} < set(tap_derivations(fields))
+    (begun,) = rounds(psbt.inputs[0])
+    output_key = psbt.inputs[0][model.WITNESS_UTXO][-32:]
     for letter, name in (("A", "10-nonce-A"), ("ABC", "20-nonces-ABC")):
-        (made,) = rounds(parse(stage(corpus, case, name)), 0)
-        assert made.key is not None
-        assert made.key[1:] == psbt.inputs[0][model.WITNESS_UTXO][-32:]  # the output key
-        assert (made.aggregate, made.leaf, len(made.nonces)) == (begun.aggregate, None, len(letter))
+        (made,) = rounds(parse(stage(corpus, case, name)).inputs[0])
+        assert made.spot == Spot(output_key, b"")
+        assert (made.aggregate, len(made.nonces)) == (begun.aggregate, len(letter))
         assert made.strangers == frozenset()
     for letter, name in (("A", "30-partial-A"), ("ABC", "40-combined-ABC")):
-        (made,) = rounds(parse(stage(corpus, case, name)), 0)
+        (made,) = rounds(parse(stage(corpus, case, name)).inputs[0])
         assert (made.without_nonce, len(made.signatures)) == ((), len(letter))
         assert len(made.without_signature) == 3 - len(letter)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from support.psbts import key_at
 from support.taproot import spend, taproot_coin
-from wormsig.psbt import musig
 from wormsig.psbt.codec import parse, serialize
 from wormsig.psbt.finalizer import missing
-from wormsig.psbt.model import OUT_MUSIG2_PARTICIPANT_PUBKEYS, Psbt
-from wormsig.psbt.musig import MusigRound, participants, rounds
+from wormsig.psbt.musig import MAX_AGGREGATES, Aggregate, MusigRound, Spot, rounds
 from wormsig.psbt.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wormsig.psbt.model import Psbt
 
 PSBT = spend([taproot_coin(0, None)])
 ALICE, BOB, CAROL, TWEAKED, TOGETHER, OTHERS = (
@@ -17,6 +22,7 @@ ALICE, BOB, CAROL, TWEAKED, TOGETHER, OTHERS = (
 )
 NONCE = ALICE + BOB
 LEAF = b"\x07" * 32
+BY_KEY, BY_LEAF = Spot(TWEAKED[1:], b""), Spot(TWEAKED[1:], LEAF)
 
 
 def with_fields(*fields: tuple[int, bytes, bytes]) -> Psbt:
@@ -24,22 +30,26 @@ def with_fields(*fields: tuple[int, bytes, bytes]) -> Psbt:
     return parse(serialize(PSBT.with_input(0, {**PSBT.inputs[0], **added})))
 
 
+def read(psbt: Psbt, known: Sequence[Aggregate] | None = None) -> list[MusigRound]:
+    return list(rounds(psbt.inputs[0], known))
+
+
 THREE = (0x1A, TOGETHER, ALICE + BOB + CAROL)
 TWO = (0x1A, OTHERS, ALICE + BOB)
 
 
 def test_an_aggregate_without_nonces_waits_for_everybody() -> None:
-    (only,) = rounds(with_fields(THREE), 0)
-    assert only == MusigRound(TOGETHER, None, None, (ALICE, BOB, CAROL), frozenset(), frozenset())
+    (only,) = read(with_fields(THREE))
+    assert only == MusigRound(TOGETHER, None, (ALICE, BOB, CAROL))
     assert only.without_nonce == only.without_signature == (ALICE, BOB, CAROL)
-    assert rounds(PSBT, 0) == ()
+    assert read(PSBT) == []
 
 
 def test_nonces_and_partial_signatures_are_counted_by_participant() -> None:
     spot = TWEAKED + LEAF
     psbt = with_fields(THREE, (0x1B, ALICE + spot, NONCE), (0x1B, CAROL + spot, NONCE), (0x1C, CAROL + spot, LEAF))
-    (only,) = rounds(psbt, 0)
-    assert (only.aggregate, only.key, only.leaf) == (TOGETHER, TWEAKED, LEAF)
+    (only,) = read(psbt)
+    assert (only.aggregate, only.spot) == (TOGETHER, BY_LEAF)
     assert (only.nonces, only.signatures) == ({ALICE, CAROL}, {CAROL})
     assert (only.without_nonce, only.without_signature, only.strangers) == ((BOB,), (ALICE, BOB), frozenset())
     assert verify(psbt).signatures == {}
@@ -49,32 +59,46 @@ def test_nonces_and_partial_signatures_are_counted_by_participant() -> None:
 def test_a_round_belongs_to_the_aggregate_that_its_signers_take_part_in() -> None:
     for fields in ((TWO, THREE), (THREE, TWO)):
         psbt = with_fields(*fields, (0x1B, ALICE + TWEAKED, NONCE), (0x1B, BOB + TWEAKED, NONCE))
-        begun, waiting = rounds(psbt, 0)
-        assert (begun.aggregate, begun.key, waiting.aggregate, waiting.key) == (OTHERS, TWEAKED, TOGETHER, None)
+        begun, waiting = read(psbt)
+        assert (begun.aggregate, begun.spot, waiting.aggregate, waiting.spot) == (OTHERS, BY_KEY, TOGETHER, None)
         psbt = with_fields(*fields, (0x1B, BOB + TWEAKED, NONCE), (0x1B, CAROL + TWEAKED, NONCE))
-        assert rounds(psbt, 0)[0].aggregate == TOGETHER
+        assert read(psbt)[0].aggregate == TOGETHER
+
+
+def test_a_round_for_an_aggregate_that_is_not_tweaked_is_its_own() -> None:
+    psbt = with_fields(TWO, THREE, (0x1B, ALICE + TOGETHER + LEAF, NONCE))
+    assert [(each.aggregate, each.spot) for each in read(psbt)] == [
+        (TOGETHER, Spot(TOGETHER[1:], LEAF)),
+        (OTHERS, None),
+    ]
 
 
 def test_the_same_participants_sign_for_two_leaves() -> None:
     psbt = with_fields(TWO, (0x1B, ALICE + TWEAKED, NONCE), (0x1B, ALICE + TWEAKED + LEAF, NONCE))
-    assert [(each.leaf, each.participants) for each in rounds(psbt, 0)] == [(None, (ALICE, BOB)), (LEAF, (ALICE, BOB))]
+    assert [(each.spot, each.participants) for each in read(psbt)] == [(BY_KEY, (ALICE, BOB)), (BY_LEAF, (ALICE, BOB))]
 
 
 def test_strangers_are_told_apart() -> None:
-    (only,) = rounds(with_fields(TWO, (0x1B, ALICE + TWEAKED, NONCE), (0x1C, CAROL + TWEAKED, LEAF)), 0)
+    (only,) = read(with_fields(TWO, (0x1B, ALICE + TWEAKED, NONCE), (0x1C, CAROL + TWEAKED, LEAF)))
     assert (only.aggregate, only.strangers) == (OTHERS, {CAROL})
-    waiting, stray = rounds(with_fields(TWO, (0x1B, CAROL + TWEAKED, NONCE)), 0)
+    waiting, stray = read(with_fields(TWO, (0x1B, CAROL + TWEAKED, NONCE)))
     assert waiting.without_nonce == (ALICE, BOB)
-    assert (stray.aggregate, stray.participants, stray.strangers) == (TWEAKED, (), {CAROL})
+    assert (stray.aggregate, stray.participants, stray.strangers) == (None, (), {CAROL})
+
+
+def test_whoever_knows_the_aggregates_is_believed_and_not_the_map() -> None:
+    psbt = with_fields(THREE, (0x1B, ALICE + TWEAKED, NONCE), (0x1B, ALICE + OTHERS + LEAF, NONCE))
+    by_key = Aggregate(TOGETHER, (ALICE, BOB), (BY_KEY, BY_LEAF))
+    by_leaf = Aggregate(OTHERS, (BOB, CAROL), (Spot(OTHERS[1:], b"\x08" * 32), Spot(OTHERS[1:], LEAF)))
+    assert read(psbt, (by_key, by_leaf)) == [
+        MusigRound(TOGETHER, BY_KEY, (ALICE, BOB), frozenset({ALICE})),
+        MusigRound(OTHERS, Spot(OTHERS[1:], LEAF), (BOB, CAROL), frozenset({ALICE})),
+    ]
+    assert read(PSBT, (by_key,)) == [MusigRound(TOGETHER, BY_KEY, (ALICE, BOB))]
+    assert read(psbt, ()) == []
 
 
 def test_c16_so_many_aggregates_are_looked_at_and_no_more() -> None:
-    many = [(0x1A, key_at("x", number).pubkey, ALICE + BOB) for number in range(5)]
-    psbt = with_fields(*many, (0x1B, ALICE + TWEAKED, NONCE))
-    assert len(rounds(psbt, 0)) == 5
-    assert musig.MAX_AGGREGATES == 256
-
-
-def test_participants_of_an_output_are_read_too() -> None:
-    fields = {bytes([OUT_MUSIG2_PARTICIPANT_PUBKEYS]) + TOGETHER: ALICE + CAROL, b"\x05": bytes(32)}
-    assert participants(fields, OUT_MUSIG2_PARTICIPANT_PUBKEYS) == {TOGETHER: (ALICE, CAROL)}
+    keys = [key_at("x", number).pubkey for number in range(MAX_AGGREGATES + 1)]
+    psbt = with_fields(*[(0x1A, key, ALICE + BOB) for key in keys], (0x1B, ALICE + TWEAKED, NONCE))
+    assert len(read(psbt)) == MAX_AGGREGATES
