@@ -119,7 +119,9 @@ class Wormsig(Peer):
     def coordinate(self, first: bytes, second: bytes) -> bytes:
         from wormsig.psbt import codec, combiner, contribution, extractor, finalizer
 
-        answers = [contribution.extract(self.own.psbt, codec.parse(data)) for data in (first, second)]
+        answers = [
+            contribution.extract(self.own.psbt, codec.parse(data, like=self.own.psbt)) for data in (first, second)
+        ]
         return extractor.extract(finalizer.finalize(combiner.combine(self.own, answers))).serialize()
 
 

@@ -83,6 +83,8 @@ def one_input(data: bytes) -> bool:
     if raw is None:
         return False
     psbt = attempt(lambda: parse(raw, limit=LIMIT))
+    for mine in MINE:
+        assert attempt(lambda mine=mine: parse(raw, limit=LIMIT, like=mine)) == psbt
     if psbt is None:
         return False
     assert serialize(psbt) == raw

@@ -44,7 +44,7 @@ def test_a_broken_promise_and_any_other_exception_are_findings(
     target: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, other = (serialize(psbt) for psbt in target.MINE)
-    monkeypatch.setattr(target, "parse", lambda _, limit: parse(raw, limit=limit))
+    monkeypatch.setattr(target, "parse", lambda _, limit, like=None: parse(raw, limit=limit, like=like))
     with pytest.raises(AssertionError):
         target.one_input(other)
     monkeypatch.setattr(target, "parse", lambda _, limit: limit // 0)

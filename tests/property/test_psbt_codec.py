@@ -48,6 +48,7 @@ EITHER = constructor.add_input(
 RAW = [
     serialize(psbt) for psbt in (UNSIGNED, SIGNED, FINAL, EITHER, *map(to_version_2, (UNSIGNED, SIGNED, FINAL)), OPEN)
 ]
+LIKE = [parse(data) for data in RAW]
 
 INTERESTING = (
     b"\x00",
@@ -107,13 +108,19 @@ def refusal(attempt: Callable[[], object]) -> WormsigError | None:
 
 
 def parsed(data: bytes) -> Psbt | None:
+    """What the bytes are, whatever they are compared with as they are read."""
     refused = refusal(lambda: parse(data))
     if refused is not None:
         assert refused.exit_code == 3
         assert refused.message
+        for like in LIKE:
+            assert str(refusal(lambda like=like: parse(data, like=like))) == str(refused)
         return None
     psbt = parse(data)
     assert serialize(psbt) == data
+    for like in LIKE:
+        again = parse(data, like=like)
+        assert (again, again.memo.previous, serialize(again)) == (psbt, psbt.memo.previous, data)
     return psbt
 
 

@@ -53,7 +53,10 @@ def signed(chosen: Spots, preimages: bool = False) -> Psbt:
 
 
 def answer(chosen: Spots, preimages: bool) -> Contribution:
-    return extract(MINE, parse(serialize(signed(chosen, preimages))))
+    data = serialize(signed(chosen, preimages))
+    returned = parse(data, like=MINE)
+    assert returned == parse(data)
+    return extract(MINE, returned)
 
 
 @given(st.lists(st.tuples(some, st.booleans()), max_size=4), st.randoms())

@@ -99,7 +99,7 @@ def _contribution(mine: Psbt, data: bytes, allowed: frozenset[int]) -> Contribut
     transaction = as_transaction(data)
     if transaction is not None:
         return contribution.extract_transaction(mine, transaction, allowed=allowed)
-    return contribution.extract(mine, codec.parse(codec.from_any(data)), allowed=allowed)
+    return contribution.extract(mine, codec.parse(codec.from_any(data), like=mine), allowed=allowed)
 
 
 def as_transaction(data: bytes) -> Transaction | None:

@@ -62,7 +62,9 @@ def _taken(state: CoordinatorState, answer: Answer) -> contribution.Contribution
     if answer.form == "transaction":
         return contribution.extract_transaction(state.copy, parse_transaction(answer.data), allowed=state.allowed)
     limit = MAX_FILE_PSBT if answer.cosigner is None else MAX_PEER_PSBT
-    return contribution.extract(state.copy, codec.parse(answer.data, limit=limit), allowed=state.allowed)
+    return contribution.extract(
+        state.copy, codec.parse(answer.data, limit=limit, like=state.copy), allowed=state.allowed
+    )
 
 
 def _event(answer: Answer, taken: contribution.Contribution) -> tuple[CoordinatorEvent, ...]:

@@ -15,6 +15,7 @@ from wormsig.bitcoin.points import learn
 from wormsig.bitcoin.previous import previous_output
 from wormsig.bitcoin.tx import read_compact
 from wormsig.errors import InputError, NotSupportedError, PsbtError
+from wormsig.psbt.alike import patterns, read_alike
 from wormsig.psbt.fields import VERSIONS, Map, checks, field_name, required
 from wormsig.psbt.limits import MAX_FIELDS, MAX_FILE_PSBT, MAX_MAP_FIELDS
 from wormsig.psbt.model import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wormsig.bitcoin.tx import OutPoint, Transaction
+    from wormsig.psbt.alike import Pattern
     from wormsig.psbt.forms import Form
 
 _CHECKS: Final = {(kind, version): checks(kind, version) for kind in Map for version in VERSIONS}
@@ -53,6 +55,7 @@ _TOGETHER: Final = 4096
 """Maps whose public keys are checked together."""
 _SILENT_PAYMENT: Final = b"\x09"
 _BASE64_START: Final = b"cHNidP"
+_NO_PATTERNS: Final[tuple[Sequence[Pattern], Sequence[Pattern]]] = ((), ())
 _MAX_REMEMBERED: Final = 1_000
 """Bytes of the largest previous transaction that is remembered; thousands of them then take a few megabytes."""
 _MOST_REMEMBERED: Final = 1 << 13
@@ -108,6 +111,14 @@ def _refusal(problem: str, kind: Map, index: int, key: bytes) -> PsbtError:
 
 def _check_map(fields: dict[bytes, bytes], version: int, kind: Map, index: int) -> None:
     """Refuse fields whose key or value does not have its type's form, and a map without what its version asks for."""
+    _check_fields(fields, version, kind, index)
+    for key in _REQUIRED[kind, version]:
+        if key not in fields:
+            raise _missing(fields, kind, index, key)
+
+
+def _check_fields(fields: dict[bytes, bytes], version: int, kind: Map, index: int) -> None:
+    """Refuse fields whose key or value does not have its type's form."""
     table: tuple[Form | None, ...] = _CHECKS[kind, version]
     for key, value in fields.items():
         check = table[key[0]]
@@ -116,9 +127,6 @@ def _check_map(fields: dict[bytes, bytes], version: int, kind: Map, index: int) 
         problem = check(key, value)
         if problem is not None:
             raise _refusal(problem, kind, index, key)
-    for key in _REQUIRED[kind, version]:
-        if key not in fields:
-            raise _missing(fields, kind, index, key)
 
 
 def _missing(fields: dict[bytes, bytes], kind: Map, index: int, key: bytes) -> InputError:
@@ -141,12 +149,14 @@ def _version(fields: dict[bytes, bytes]) -> int:
     return version
 
 
-def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
+def parse(data: bytes, *, limit: int = MAX_FILE_PSBT, like: Psbt | None = None) -> Psbt:
     """Parse a PSBT.
 
     Args:
         data: The raw bytes (`from_any` reads base64 too).
         limit: Most bytes that are looked at; `MAX_PEER_PSBT` for what a peer sent.
+        like: A parsed PSBT that this one may be the same as but for signatures, such as the one that a cosigner was
+            sent. It makes parsing faster and changes nothing else (`alike`).
 
     Returns:
         The PSBT, of version 0 or 2. A version 2 PSBT whose inputs require locktimes that exclude each other is well
@@ -164,10 +174,13 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
     global_map, pos = _read_map(data, 5, Map.GLOBAL, 0)
     version = _version(global_map)
     _check_map(global_map, version, Map.GLOBAL, 0)
-    tx = None if version else unsigned_transaction(global_map[UNSIGNED_TX])
+    if like is not None and like.version != version:
+        like = None
+    tx = None if version else _unsigned(global_map[UNSIGNED_TX], like)
     input_count, output_count = _counts(global_map) if tx is None else (len(tx.inputs), len(tx.outputs))
-    inputs, pos = _read_maps(data, pos, version, Map.INPUT, input_count)
-    outputs, pos = _read_maps(data, pos, version, Map.OUTPUT, output_count)
+    known = _NO_PATTERNS if like is None else patterns(like)
+    inputs, pos = _read_maps(data, pos, (version, Map.INPUT), input_count, known[0])
+    outputs, pos = _read_maps(data, pos, (version, Map.OUTPUT), output_count, known[1])
     if pos != len(data):
         raise PsbtError(f"has {len(data) - pos} bytes after its last map")
     if len(global_map) + sum(map(len, inputs)) + sum(map(len, outputs)) > MAX_FIELDS:
@@ -175,8 +188,15 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT) -> Psbt:
     if tx is None:
         tx = _assembled(global_map, inputs, outputs)
     psbt = Psbt(version, global_map, tuple(inputs), tuple(outputs), tx)
-    _check_previous_transactions(psbt)
+    _check_previous_transactions(psbt, like)
     return with_source(psbt, data)
+
+
+def _unsigned(raw: bytes, like: Psbt | None) -> Transaction:
+    """The transaction of a version 0 PSBT."""
+    if like is not None and like.transaction is not None and like.global_map.get(UNSIGNED_TX) == raw:
+        return like.transaction
+    return unsigned_transaction(raw)
 
 
 def _counts(global_map: dict[bytes, bytes]) -> tuple[int, int]:
@@ -197,35 +217,64 @@ def _assembled(
         return None
 
 
-def _read_maps(data: bytes, pos: int, version: int, kind: Map, count: int) -> tuple[list[dict[bytes, bytes]], int]:
+def _read_maps(
+    data: bytes, pos: int, of: tuple[int, Map], count: int, known: Sequence[Pattern]
+) -> tuple[list[dict[bytes, bytes]], int]:
+    version, kind = of
     maps: list[dict[bytes, bytes]] = []
     keyed = _KEYED[kind]
     for first in range(0, count, _TOGETHER):
-        more, pos, error = _split_maps(data, pos, kind, range(first, min(first + _TOGETHER, count)))
+        more = _Split()
+        pos = more.read(data, pos, kind, range(first, min(first + _TOGETHER, count)), known)
         # Most of what parsing costs is whether public keys are points: of many maps they are read on every core.
-        learn([key[1:] for fields in more for key in fields if key[0] in keyed])
-        for index, fields in enumerate(more, first):
-            _check_map(fields, version, kind, index)
-        if error is not None:
-            raise error  # what comes first in the file is named first
-        maps += more
+        learn([key[1:] for fields in more.new for key in fields if key[0] in keyed])
+        for index, (fields, new) in enumerate(zip(more.maps, more.new, strict=True), first):
+            if new is fields:
+                _check_map(fields, version, kind, index)
+            elif new:
+                _check_fields(new, version, kind, index)
+        if more.error is not None:
+            raise more.error  # what comes first in the file is named first
+        maps += more.maps
     return maps, pos
 
 
-def _split_maps(
-    data: bytes, pos: int, kind: Map, indices: range
-) -> tuple[list[dict[bytes, bytes]], int, PsbtError | None]:
-    """Maps as far as they can be split, unchecked, the offset behind them, and what is wrong with the next."""
-    maps: list[dict[bytes, bytes]] = []
-    try:
-        for index in indices:
-            if pos == len(data):
-                return maps, pos, PsbtError("is missing", where=where(kind, index))
-            fields, pos = _read_map(data, pos, kind, index)
-            maps.append(fields)
-    except PsbtError as error:
-        return maps, pos, error
-    return maps, pos, None
+class _Split:
+    """Maps as far as they can be split, unchecked.
+
+    Attributes:
+        maps: The maps.
+        new: Of each the fields that are to be checked: the map itself, or what it has beyond a pattern.
+        error: What is wrong with the next.
+    """
+
+    __slots__ = ("error", "maps", "new")
+
+    def __init__(self) -> None:
+        self.maps: list[dict[bytes, bytes]] = []
+        self.new: list[dict[bytes, bytes]] = []
+        self.error: PsbtError | None = None
+
+    def read(self, data: bytes, pos: int, kind: Map, indices: range, known: Sequence[Pattern]) -> int:
+        """Read from an offset on, and return the one behind the last map."""
+        maps, new = self.maps, self.new
+        patterned = len(known)
+        try:
+            for index in indices:
+                if pos == len(data):
+                    self.error = PsbtError("is missing", where=where(kind, index))
+                    return pos
+                alike = read_alike(data, pos, known[index]) if index < patterned else None
+                if alike is None:
+                    fields, pos = _read_map(data, pos, kind, index)
+                    new.append(fields)
+                else:
+                    fields, added, pos = alike
+                    new.append(added)
+                maps.append(fields)
+        except PsbtError as error:
+            self.error = error
+        return pos
 
 
 _previous: dict[bytes, PreviousOutput] = {}
@@ -244,12 +293,19 @@ def _remembered_output(raw: bytes, outpoint: OutPoint) -> PreviousOutput:
     return found
 
 
-def _check_previous_transactions(psbt: Psbt) -> None:
+def _check_previous_transactions(psbt: Psbt, like: Psbt | None) -> None:
     memo = psbt.memo.previous
+    if like is not None and like.transaction is not psbt.transaction:
+        like = None
     for index, fields in enumerate(psbt.inputs):
         raw = fields.get(NON_WITNESS_UTXO)
         if raw is None:
             continue
+        if like is not None and like.inputs[index].get(NON_WITNESS_UTXO) is raw:
+            known = like.memo.previous.get(index)
+            if known is not None:
+                memo[index] = known
+                continue
         try:
             memo[index] = _remembered_output(raw, psbt.outpoint(index))
         except InputError as error:

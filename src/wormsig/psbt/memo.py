@@ -6,8 +6,11 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wormsig.bitcoin.sighash import Sighasher
     from wormsig.bitcoin.tx import TxOutput
+    from wormsig.psbt.alike import Pattern
     from wormsig.psbt.model import Fields, PreviousOutput, UtxoProblem
     from wormsig.psbt.scripts import InputScripts
     from wormsig.psbt.templates import FinalScripts
@@ -28,6 +31,7 @@ class Memo:
         "finals",
         "key_hashes",
         "operations",
+        "patterns",
         "preimages",
         "previous",
         "read",
@@ -63,6 +67,8 @@ class Memo:
         """What satisfying them costs, in operations, in sum over inputs (`solver.MAX_SATISFYING`)."""
         self.satisfiable: dict[tuple[int, int], bool] = {}
         """Input and identity of such an expression -> whether that was within the limit."""
+        self.patterns: dict[int, tuple[Sequence[Pattern], Sequence[Pattern]]] = {}
+        """Version -> what the maps of inputs and outputs look like without signatures (`alike`)."""
         self.preimages: dict[int, tuple[Fields, dict[str, dict[bytes, bytes]]]] = {}
         """Input -> its map, and the preimages in that very map: hash function -> digest -> preimage."""
         self.key_hashes: dict[tuple[int, bool], tuple[Fields, dict[bytes, bytes]]] = {}

@@ -24,16 +24,21 @@ def _written(maps: Maps) -> Iterator[bytes]:
     Joined one by one: joining everything at once takes eighty bytes of memory for each part.
     """
     yield MAGIC
-    lengths = _LENGTHS
     for fields in maps:
-        parts: list[bytes] = []
-        for key, value in fields.items():
-            try:
-                parts += (lengths[len(key)], key, lengths[len(value)], value)
-            except IndexError:
-                parts += (write_compact(len(key)), key, write_compact(len(value)), value)
-        parts.append(b"\x00")
-        yield b"".join(parts)
+        yield written_map(fields)
+
+
+def written_map(fields: Mapping[bytes, bytes]) -> bytes:
+    """One map with its separator."""
+    lengths = _LENGTHS
+    parts: list[bytes] = []
+    for key, value in fields.items():
+        try:
+            parts += (lengths[len(key)], key, lengths[len(value)], value)
+        except IndexError:
+            parts += (write_compact(len(key)), key, write_compact(len(value)), value)
+    parts.append(b"\x00")
+    return b"".join(parts)
 
 
 def write_maps(maps: Maps) -> bytes:

@@ -1,0 +1,109 @@
+"""Reading a PSBT that is another one but for signatures: what comes back from a cosigner is our own copy, signed.
+
+A map whose bytes are those of the map that we have is not read again, field by field, but taken from it. That changes
+how long reading takes and never what is read: whatever is not the same goes the long way (`codec`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wormsig.psbt.limits import MAX_MAP_FIELDS
+from wormsig.psbt.model import PARTIAL_SIG, TAP_KEY_SIG, TAP_LEAF_SCRIPT, TAP_MERKLE_ROOT, TAP_SCRIPT_SIG
+from wormsig.psbt.writer import written_map
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wormsig.psbt.model import Fields, Psbt
+
+_NONE: Final = (0x100, -1)
+_ECDSA: Final = (PARTIAL_SIG, PARTIAL_SIG)
+_TAPROOT: Final = (TAP_KEY_SIG[0], TAP_SCRIPT_SIG)
+_TAPROOT_FIELDS: Final = range(TAP_LEAF_SCRIPT, TAP_MERKLE_ROOT[0] + 1)
+
+
+class Pattern(NamedTuple):
+    """A map without its signatures.
+
+    Attributes:
+        head: The bytes of the fields before the signatures.
+        before: Those fields.
+        tail: The bytes of the fields behind them, with the separator.
+        after: Those fields.
+        first: The first key type of a signature.
+        last: The last.
+    """
+
+    head: bytes
+    before: Fields
+    tail: bytes
+    after: Fields
+    first: int
+    last: int
+
+
+def _pattern(fields: Fields, first: int, last: int) -> Pattern:
+    before: dict[bytes, bytes] = {}
+    after: dict[bytes, bytes] = {}
+    here = before
+    for key, value in fields.items():
+        if first <= key[0] <= last:
+            continue
+        if key[0] > last:
+            here = after
+        here[key] = value
+    return Pattern(written_map(before)[:-1], before, written_map(after), after, first, last)
+
+
+def patterns(psbt: Psbt) -> tuple[Sequence[Pattern], Sequence[Pattern]]:
+    """The patterns of a PSBT's inputs and outputs; made once for all its copies of one version.
+
+    Args:
+        psbt: A PSBT that could be written and parsed again.
+    """
+    memo = psbt.memo.patterns
+    known = memo.get(psbt.version)
+    if known is None:
+        inputs = tuple([_pattern(fields, *_signatures(fields)) for fields in psbt.inputs])
+        outputs = tuple([_pattern(fields, *_NONE) for fields in psbt.outputs])
+        known = memo[psbt.version] = (inputs, outputs)
+    return known
+
+
+def _signatures(fields: Fields) -> tuple[int, int]:
+    """Between which key types a signer of this input puts signatures."""
+    for key in fields:
+        if key[0] in _TAPROOT_FIELDS:
+            return _TAPROOT
+    return _ECDSA
+
+
+def read_alike(data: bytes, pos: int, pattern: Pattern) -> tuple[dict[bytes, bytes], dict[bytes, bytes], int] | None:
+    """One map from `pos`, if it is like a pattern, with signatures between head and tail.
+
+    Returns:
+        All its fields, those of them that are not in the pattern and have to be checked, and the offset behind its
+        separator; None when it is not like the pattern, or anything about it is wrong.
+    """
+    head, before, tail, after, first, last = pattern
+    if not data.startswith(head, pos):
+        return None
+    pos += len(head)
+    new: dict[bytes, bytes] = {}
+    while not data.startswith(tail, pos):
+        try:
+            size = data[pos]
+            begin = pos + 1 + size
+            length = data[begin]
+        except IndexError:
+            return None
+        key, value = data[pos + 1 : begin], data[begin + 1 : begin + 1 + length]
+        if not size or size >= 0xFD or length >= 0xFD:
+            return None
+        if key in new or not first <= key[0] <= last:
+            return None
+        new[key] = value
+        pos = begin + 1 + length
+    fields = {**before, **new, **after}
+    return None if len(fields) > MAX_MAP_FIELDS else (fields, new, pos + len(tail))

@@ -1,0 +1,125 @@
+"""What comes back from a cosigner is read by what we sent: faster, and never as anything else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import taproot
+from support.psbts import coins, spend
+from wormsig.errors import PsbtError
+from wormsig.psbt.codec import parse, serialize
+from wormsig.psbt.convert import to_version_2
+from wormsig.psbt.limits import MAX_MAP_FIELDS
+from wormsig.psbt.signer import sign_inputs
+
+if TYPE_CHECKING:
+    from wormsig.psbt.model import Psbt
+
+ECDSA = coins("wsh", "sh-wsh", "sh", "wpkh")
+TAPROOT = [
+    taproot.taproot_coin(0, "a"),
+    taproot.taproot_coin(1, None, ((2, "abc"), "and_v(v:pk(@d),older(10))")),
+    taproot.miniscript_coin(2, "or_d(multi(2,@a,@b,@c),and_v(v:pkh(@d),older(10)))"),
+]
+SENT = [parse(serialize(psbt)) for psbt in (spend(ECDSA), taproot.spend(TAPROOT, sequence=10))]
+SENT.append(to_version_2(SENT[0]))
+KEYS = [
+    {index: each.secrets(0) for index, each in enumerate(ECDSA)},
+    {index: each.secrets("a") for index, each in enumerate(TAPROOT)},
+]
+KEYS.append(KEYS[0])
+SIGNED = [sign_inputs(psbt, keys) for psbt, keys in zip(SENT, KEYS, strict=True)]
+KINDS = pytest.mark.parametrize("kind", range(3), ids=["ecdsa", "taproot", "version 2"])
+
+
+def both_ways(data: bytes, like: Psbt) -> Psbt:
+    """Read with and without a PSBT that it may be like: the same value, the same order of fields."""
+    plain, again = parse(data), parse(data, like=like)
+    assert again == plain
+    assert again.memo.previous == plain.memo.previous
+    assert serialize(again) == data
+    return again
+
+
+def shared(ours: Psbt, theirs: Psbt) -> list[int]:
+    """Inputs of which every field of ours was taken over, not read again."""
+    pairs = zip(ours.inputs, theirs.inputs, strict=True)
+    return [
+        index
+        for index, (mine, other) in enumerate(pairs)
+        if all(other.get(key) is value for key, value in mine.items() if len(value) > 1)
+    ]
+
+
+@KINDS
+def test_a_signed_copy_is_read_as_what_was_sent_and_its_signatures(kind: int):
+    again = both_ways(serialize(SIGNED[kind]), SENT[kind])
+    assert again == SIGNED[kind]
+    assert shared(SENT[kind], again) == list(range(len(again.inputs)))
+    assert again.inputs[0].keys() > SENT[kind].inputs[0].keys()
+
+
+@KINDS
+def test_signatures_of_our_own_are_not_expected_back(kind: int):
+    like = parse(serialize(SIGNED[kind]))
+    again = both_ways(serialize(SENT[kind]), like)
+    assert again == SENT[kind]
+    assert shared(again, like) == list(range(len(again.inputs)))
+
+
+@KINDS
+def test_one_map_that_differs_is_read_and_the_others_are_not(kind: int):
+    sent = SENT[kind]
+    odd = SIGNED[kind].with_input(1, {**SIGNED[kind].inputs[1], b"\xfc\x01x\x00": b"y" * 3})
+    again = both_ways(serialize(odd), sent)
+    assert shared(sent, again) == [index for index in range(len(again.inputs)) if index != 1]
+    turned = SIGNED[kind].with_input(1, dict(reversed(SIGNED[kind].inputs[1].items())))
+    assert shared(sent, both_ways(serialize(turned), sent)) == [i for i in range(len(again.inputs)) if i != 1]
+    without = SIGNED[kind].with_output(0, {**SIGNED[kind].outputs[0], b"\xfc\x01x\x00": b"y"})
+    assert len(shared(sent, both_ways(serialize(without), sent))) == len(again.inputs)
+
+
+@KINDS
+def test_what_is_wrong_is_refused_in_the_same_words(kind: int):
+    raw = serialize(SIGNED[kind])
+    key = next(key for key in SIGNED[kind].inputs[0] if key not in SENT[kind].inputs[0])
+    field = bytes((len(key),)) + key
+    at = raw.index(field)
+    record = raw[at : at + len(field) + 1 + raw[at + len(field)]]
+    wrong = {
+        "twice": raw.replace(record, record * 2, 1),
+        "cut": raw[: at + len(record) - 1],
+        "cut in its key": raw[: at + 3],
+        "cut behind its key": raw[: at + len(field)],
+        "long length": raw.replace(record, b"\xfd" + record[:1] + b"\x00" + record[1:], 1),
+    }
+    if kind != 1:
+        wrong["no key"] = raw.replace(field, field[:2] + b"\x05" + field[3:], 1)
+        wrong["no point"] = raw.replace(field, field[:2] + b"\x02" + bytes(31) + b"\x05", 1)
+    for name, data in wrong.items():
+        assert data != raw, name
+        with pytest.raises(PsbtError) as plain:
+            parse(data)
+        with pytest.raises(PsbtError) as again:
+            parse(data, like=SENT[kind])
+        assert (str(again.value), again.value.exit_code) == (str(plain.value), plain.value.exit_code), name
+
+
+def test_signatures_beyond_the_limit_of_a_map_are_refused():
+    sent = SENT[0]
+    fields = [b"\x22\x02\x02" + number.to_bytes(32, "big") + b"\x01\x00" for number in range(MAX_MAP_FIELDS)]
+    raw = serialize(sent)
+    head = next(key for key in sent.inputs[0] if key[0] > 2)
+    at = raw.index(bytes((len(head),)) + head)
+    data = raw[:at] + b"".join(fields) + raw[at:]
+    for like in (None, sent):
+        with pytest.raises(PsbtError, match=f"input 0: has more than {MAX_MAP_FIELDS} fields"):
+            parse(data, like=like)
+
+
+def test_another_transaction_or_version_is_read_on_its_own():
+    for like in SENT:
+        for data in (*SENT, *SIGNED):
+            assert both_ways(serialize(data), like) == data
