@@ -6,8 +6,8 @@
 process, and only one works at a time; a round visits every peer once, so that a busy machine slows all of them alike.
 Every run is a fork of a process that has its imports, keys and wallets ready: nothing is warm from the run before, no
 parsed key, no verified signature; but the coordinator has parsed its own copy of the PSBT, which is without signatures.
-A fork first does the job on a small PSBT of other keys and coins, so that the clock does not count how the system
-copies memory pages that the two processes share.
+A fork first does the job on a PSBT of 64 inputs with other keys and coins, so that the clock does not count how the
+system copies memory pages that the two processes share, nor how an interpreter gets used to the code.
 Figures are medians over rounds. The bare cost is measured right before and right after each of wormsig's own turns, and
 what wormsig took is divided by the mean of the two: a shared machine may be twice as slow a second later, and then both
 are. The goals against the bare cost are medians of these ratios. Every result is checked outside the clock: the
@@ -332,7 +332,7 @@ def main() -> None:
     chosen = [name for name in PEERS if name in names]
     with tempfile.TemporaryDirectory(prefix="wormsig-bench-") as folder:
         data = Path(folder)
-        make(data / "warm", 2, first=100_000)  # nothing of it comes again
+        make(data / "warm", 64, first=100_000)  # nothing of it comes again
         for inputs in sizes:
             make(data / str(inputs), inputs)
         workers = [Worker(name, data, asked.bitcoind) for name in chosen]
