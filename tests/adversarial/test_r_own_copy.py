@@ -56,7 +56,7 @@ def test_r7_signatures_out_of_finals_are_not_taken_where_nobody_could_use_them(s
     mine = without_scripts(honest)
     brought = extract(mine, final)
     assert not brought.signatures
-    assert {check.problem for check in brought.rejected} == {SignatureProblem.BAD_SCRIPT}
+    assert {check.problem for check in brought.rejected} == {SignatureProblem.NOT_SHOWN_HERE}
     assert not brought.pubkeys
     together = combine(verify.verify(mine), [brought])
     assert together.psbt == mine

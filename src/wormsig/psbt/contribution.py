@@ -259,7 +259,7 @@ def _usable(mine: Psbt, check: SignatureCheck) -> SignatureCheck:
         usable = input_scripts(mine, check.input).has_key(check.key)
     except PsbtError:
         usable = False
-    return check if usable else SignatureCheck(check.input, check.key, check.signature, SignatureProblem.BAD_SCRIPT)
+    return check if usable else SignatureCheck(check.input, check.key, check.signature, SignatureProblem.NOT_SHOWN_HERE)
 
 
 def _true_preimages(mine: Psbt, answer: _Answer) -> tuple[tuple[int, bytes, bytes], ...]:

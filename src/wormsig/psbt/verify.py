@@ -77,6 +77,7 @@ class SignatureProblem(enum.Enum):
     UNKNOWN_AMOUNT = "what the input spends is not known"
     UNKNOWN_OTHER = "what another input spends is not known, and a taproot signature covers it"
     BAD_SCRIPT = "the input's script is missing or does not belong to its output"
+    NOT_SHOWN_HERE = "it is good, but my own copy does not show the script that it is for"
 
 
 class SignatureCheck(msgspec.Struct, frozen=True):
