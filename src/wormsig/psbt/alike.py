@@ -101,7 +101,7 @@ def read_alike(data: bytes, pos: int, pattern: Pattern) -> tuple[dict[bytes, byt
         key, value = data[pos + 1 : begin], data[begin + 1 : begin + 1 + length]
         if not size or size >= 0xFD or length >= 0xFD:
             return None
-        if key in new or not first <= key[0] <= last:
+        if key in new or not first <= key[0] <= last or len(new) == MAX_MAP_FIELDS:
             return None
         new[key] = value
         pos = begin + 1 + length

@@ -295,8 +295,8 @@ def _remembered_output(raw: bytes, outpoint: OutPoint) -> PreviousOutput:
 
 def _check_previous_transactions(psbt: Psbt, like: Psbt | None) -> None:
     memo = psbt.memo.previous
-    if like is not None and like.transaction is not psbt.transaction:
-        like = None
+    if like is not None and (psbt.transaction is None or like.transaction is not psbt.transaction):
+        like = None  # without a transaction nothing says that inputs are as many, or spend the same
     for index, fields in enumerate(psbt.inputs):
         raw = fields.get(NON_WITNESS_UTXO)
         if raw is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from wormsig.psbt.codec import parse, serialize
 from wormsig.psbt.convert import to_version_2
 from wormsig.psbt.limits import MAX_MAP_FIELDS
 from wormsig.psbt.signer import sign_inputs
+from wormsig.psbt.writer import write_maps
 
 if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
@@ -107,16 +109,50 @@ def test_what_is_wrong_is_refused_in_the_same_words(kind: int):
         assert (str(again.value), again.value.exit_code) == (str(plain.value), plain.value.exit_code), name
 
 
-def test_signatures_beyond_the_limit_of_a_map_are_refused():
-    sent = SENT[0]
-    fields = [b"\x22\x02\x02" + number.to_bytes(32, "big") + b"\x01\x00" for number in range(MAX_MAP_FIELDS)]
+def so_many_signatures(sent: Psbt, count: int) -> bytes:
+    """A PSBT with so many more fields where its first input has signatures."""
+    fields = [b"\x05\x02" + number.to_bytes(4, "big") + b"\x00" for number in range(count)]
     raw = serialize(sent)
     head = next(key for key in sent.inputs[0] if key[0] > 2)
     at = raw.index(bytes((len(head),)) + head)
-    data = raw[:at] + b"".join(fields) + raw[at:]
+    return raw[:at] + b"".join(fields) + raw[at:]
+
+
+def test_signatures_beyond_the_limit_of_a_map_are_refused():
+    sent = SENT[0]
+    data = so_many_signatures(sent, MAX_MAP_FIELDS)
     for like in (None, sent):
         with pytest.raises(PsbtError, match=f"input 0: has more than {MAX_MAP_FIELDS} fields"):
             parse(data, like=like)
+
+
+def test_signatures_beyond_the_limit_of_a_map_are_not_even_collected():
+    sent = SENT[0]
+    data = so_many_signatures(sent, 20 * MAX_MAP_FIELDS)
+    peaks = []
+    for like in (None, sent):
+        tracemalloc.start()
+        with pytest.raises(PsbtError, match="input 0: has more than"):
+            parse(data, like=like)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]
+
+
+def without_transaction(count: int) -> bytes:
+    """A version 2 PSBT whose first two inputs require locktimes that exclude each other."""
+    psbt = to_version_2(spend(coins(*["sh"] * count)))
+    first, second, *others = psbt.inputs
+    first = {**first, b"\x11": (1_700_000_000).to_bytes(4, "little")}
+    second = {**second, b"\x12": (800_000).to_bytes(4, "little")}
+    return write_maps((psbt.global_map, first, second, *others, *psbt.outputs))
+
+
+def test_of_two_without_a_transaction_either_may_have_more_inputs():
+    two, three = without_transaction(2), without_transaction(3)
+    assert parse(two).transaction is None
+    both_ways(three, parse(two))
+    both_ways(two, parse(three))
 
 
 def test_another_transaction_or_version_is_read_on_its_own():
