@@ -211,7 +211,7 @@ def _input_detail(report: Report, view: InputView, signed: dict[str, bool]) -> l
     lines += [
         Line(f"{indent}{_key_words(key, view)}{_STATES[signed.get(key.pubkey)]}")
         for key in view.keys
-        if key.pubkey not in together
+        if key.pubkey not in together or key.pubkey in signed  # a group may be no more than the PSBT's word
     ]
     for group in groups:
         lines += _musig_lines(group, view, indent)
@@ -260,7 +260,7 @@ def _signature_state(view: InputView) -> str:
     if view.final:
         return "final, verified" if view.satisfied else "final, NOT VERIFIED"
     if view.musig and not view.signed:
-        group = view.musig[0]
+        group = max(view.musig, key=lambda each: sum(each.signed))
         return f"{sum(group.signed)} of {len(group.keys)} partial signatures"
     needed = "?" if view.threshold is None else str(view.threshold)
     return f"{view.signed} of {needed} signatures"

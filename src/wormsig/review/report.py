@@ -87,7 +87,8 @@ class MusigView(msgspec.Struct, frozen=True):
         keys: The participants, in the order of aggregation; 33 bytes each.
         nonces: Whether each has given a nonce.
         signed: Whether each has given a partial signature.
-        leaf: Hash of the leaf that it is for, hex; None for the key path.
+        leaf: Hash of the leaf that it is for, hex; None for the key path, and while nothing says what it is for: of
+            coins that are not the wallet's, before the first nonce.
     """
 
     keys: tuple[KeyView, ...]

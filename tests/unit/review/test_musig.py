@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from support import taproot
 from support.kinds import PEOPLE, kind
 from support.spending import spend
 from wormsig.psbt import codec
+from wormsig.psbt.signer import sign_inputs
 from wormsig.psbt.updater import with_input_taproot
 from wormsig.render.lines import plain
 from wormsig.render.report_json import report_object
@@ -101,3 +103,18 @@ def test_of_coins_that_are_not_the_wallets_nothing_says_what_a_group_signs_for_b
     begun = psbt.with_input(0, {**psbt.inputs[0], b"\x1b" + CAROL + OUTPUT_KEY: NONCE})
     text = plain(inspect_lines(review(begun, None, ReviewContext())))
     assert (text.count("together (MuSig2, by key):"), text.count("together (MuSig2):")) == (1, 1)
+
+
+def test_the_group_that_has_come_furthest_is_summed_up():
+    report = looked_at((0x1C, ALICE + LEAF_KEY + LEAF.hash), (0x1C, BOB + LEAF_KEY + LEAF.hash))
+    assert [len(group.keys) for group in report.inputs[0].musig] == [3, 2]
+    assert "2 of 2 partial signatures" in plain(inspect_lines(report))
+
+
+def test_a_claimed_group_does_not_hide_who_signed():
+    coin = taproot.taproot_coin(0, None, "pk(@d)")
+    signed = sign_inputs(taproot.spend([coin]), {0: coin.secrets("d")})
+    (signer,) = (key[1:33] for key in signed.inputs[0] if key[0] == 0x14)
+    claiming = signed.with_input(0, {**signed.inputs[0], b"\x1a" + CAROL: b"\x02" + signer + ALICE})
+    shown = [line.split() for line in plain(inspect_lines(review(claiming, None, ReviewContext()))).splitlines()]
+    assert sum(line[-2:] == ["signed,", "verified"] for line in shown) == 1
