@@ -8,7 +8,7 @@ what a wallet is. Judging whether a transaction should be signed does not belong
 | `limits` | the one table of caps |
 | `fields` | the one table of key types (BIP174, 370, 371, 373, 375, 353) |
 | `forms` | what a key and a value of each type must look like |
-| `codec` | bytes to maps and back |
+| `codec`, `alike` | bytes to maps and back; what is a known PSBT but for signatures, faster |
 | `model` | `Psbt` and what can be read off its maps |
 | `unsigned`, `convert`, `modifiable` | version 2: its transaction, to and from version 0, its flags |
 | `creator`, `constructor`, `updater` | Creator, Constructor, Updater |

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from wormsig.psbt.model import Fields, Psbt
 
-_NONE: Final = (0x100, -1)
+_NONE: Final = (0x100, -1)  # an output has no signatures: no key type is between these
 _ECDSA: Final = (PARTIAL_SIG, PARTIAL_SIG)
 _TAPROOT: Final = (TAP_KEY_SIG[0], TAP_SCRIPT_SIG)
 _TAPROOT_FIELDS: Final = range(TAP_LEAF_SCRIPT, TAP_MERKLE_ROOT[0] + 1)

@@ -68,7 +68,10 @@ class Memo:
         self.satisfiable: dict[tuple[int, int], bool] = {}
         """Input and identity of such an expression -> whether that was within the limit."""
         self.patterns: dict[int, tuple[Sequence[Pattern], Sequence[Pattern]]] = {}
-        """Version -> what the maps of inputs and outputs look like without signatures (`alike`)."""
+        """Version -> what the maps of inputs and outputs look like without signatures (`alike`).
+
+        No evidence: they are those of the copy that was asked for first, and what differs is read the long way.
+        """
         self.preimages: dict[int, tuple[Fields, dict[str, dict[bytes, bytes]]]] = {}
         """Input -> its map, and the preimages in that very map: hash function -> digest -> preimage."""
         self.key_hashes: dict[tuple[int, bool], tuple[Fields, dict[bytes, bytes]]] = {}

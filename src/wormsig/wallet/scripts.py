@@ -95,7 +95,7 @@ class Taproot:
 
     @property
     def aggregates(self) -> tuple[Aggregate, ...]:
-        """The same with what each signs for: once for every place that it stands at in the descriptor."""
+        """The same with what each signs for; one that is derived in several ways is there once for each."""
         output, leaves_of = self.output, self.layout.leaves_of
         hashes = [] if output.tree is None else [leaf.hash for _, leaf in output.tree.leaves]
         found: list[Aggregate] = []
