@@ -97,12 +97,12 @@ class Taproot:
     def aggregates(self) -> tuple[Aggregate, ...]:
         """The same with what each signs for; one that is derived in several ways is there once for each."""
         output, leaves_of = self.output, self.layout.leaves_of
-        hashes = [] if output.tree is None else [leaf.hash for _, leaf in output.tree.leaves]
+        leaves = () if output.tree is None else output.tree.leaves
         found: list[Aggregate] = []
         for number, (pubkey, participants) in self.layout.aggregates.items():
             key = self.keys[number]
             by_key = (Spot(output.output_key, b""),) if key == output.internal_key else ()
-            by_leaf = dict.fromkeys(Spot(key, hashes[leaf]) for leaf in leaves_of[number])
+            by_leaf = dict.fromkeys(Spot(key, leaves[place][1].hash) for place in leaves_of[number])
             found.append(Aggregate(pubkey, participants, (*by_key, *by_leaf)))
         return tuple(found)
 
