@@ -224,3 +224,12 @@ def test_c16_a_script_is_text_up_to_its_first_operations_and_hex_to_its_end():
 def test_c16_of_musig_rounds_only_so_many_keys_are_shown():
     shown_keys = [len(group.keys) for group in scene().review(musig_groups(GROWTH)).inputs[2].musig]
     assert 0 < sum(shown_keys) <= MAX_SHOWN
+
+
+def test_c16_a_musig_group_that_is_too_large_to_show_hides_no_other():
+    one, two, *_ = (b"\x02" + key for key in xonly_keys(2, "hidden"))
+    fields = {b"\x1a" + one: one * MAX_SHOWN, b"\x1a" + two: two, b"\x1c" + two + two: bytes(32)}
+    report = scene().review(with_input(p2tr_script(INTERNAL), fields))
+    (group,) = report.inputs[2].musig
+    assert ([key.pubkey for key in group.keys], group.signed) == ([two.hex()], (True,))
+    assert Code.SIGNATURE_NOT_CHECKED in {finding.code for finding in report.findings}

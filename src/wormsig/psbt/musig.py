@@ -51,33 +51,18 @@ class MusigRound(msgspec.Struct, frozen=True):
     """One signature that several keys make together, as far as it has come.
 
     Args:
-        aggregate: The aggregate key, 33 bytes: plain, as the participants give it; None when nothing names them.
+        aggregate: The aggregate key, 33 bytes: plain, as the participants give it.
         spot: What the signature will be for; None when nothing says it yet.
-        participants: Public keys, 33 bytes each, in the order of aggregation; none when nothing names them.
+        participants: Public keys, 33 bytes each, in the order of aggregation.
         nonces: Those whose public nonce is there.
         signatures: Those whose partial signature is there.
     """
 
-    aggregate: bytes | None
+    aggregate: bytes
     spot: Spot | None
     participants: tuple[bytes, ...]
     nonces: frozenset[bytes] = frozenset()
     signatures: frozenset[bytes] = frozenset()
-
-    @property
-    def without_nonce(self) -> tuple[bytes, ...]:
-        """Participants whose nonce is missing."""
-        return tuple([pubkey for pubkey in self.participants if pubkey not in self.nonces])
-
-    @property
-    def without_signature(self) -> tuple[bytes, ...]:
-        """Participants whose partial signature is missing; they can give it once every nonce is there."""
-        return tuple([pubkey for pubkey in self.participants if pubkey not in self.signatures])
-
-    @property
-    def strangers(self) -> frozenset[bytes]:
-        """Keys that gave a nonce or a partial signature and do not take part."""
-        return (self.nonces | self.signatures) - set(self.participants)
 
 
 MAX_AGGREGATES: Final = 256
@@ -112,8 +97,8 @@ def rounds(fields: Fields, known: Sequence[Aggregate] | None = None) -> Iterator
             tweaked one, so a round belongs to whom most of its signers take part in.
 
     Yields:
-        A round for each spot that something was given for, and one for each aggregate that nothing was given for; last
-        those whose participants nothing names.
+        A round for each spot that somebody who takes part gave something for, then one for each aggregate that nothing
+        was given for.
     """
     nonces, partial = _by_spot(fields, MUSIG2_PUB_NONCE), _by_spot(fields, MUSIG2_PARTIAL_SIG)
 
@@ -128,21 +113,16 @@ def rounds(fields: Fields, known: Sequence[Aggregate] | None = None) -> Iterator
         return
     named = tuple(islice(_claimed(fields), MAX_AGGREGATES))
     choose = _Chooser(named)
-    stray: list[Spot] = []
     waiting = set(named)
     for spot in dict.fromkeys((*nonces, *partial)):
         given = at(spot)
         chosen = choose.fitting(spot, given[0] | given[1])
-        if chosen is None:
-            stray.append(spot)
-        else:
+        if chosen is not None:
             waiting.discard(chosen)
             yield MusigRound(chosen.pubkey, spot, chosen.participants, *given)
     for aggregate in named:
         if aggregate in waiting:
             yield MusigRound(aggregate.pubkey, None, aggregate.participants)
-    for spot in stray:
-        yield MusigRound(None, spot, (), *at(spot))
 
 
 class _Chooser:

@@ -43,10 +43,9 @@ def musig_views(
     views: list[MusigView] = []
     room = MAX_SHOWN
     for each in rounds(fields, known):
-        room -= 1 + len(each.participants)
-        if room < 0:
-            break
-        if each.participants:
+        size = 1 + len(each.participants)
+        if size <= room:  # a group that is too large hides no other
+            room -= size
             views.append(_view(fields, names, each))
     return tuple(views)
 

@@ -41,7 +41,6 @@ TWO = (0x1A, OTHERS, ALICE + BOB)
 def test_an_aggregate_without_nonces_waits_for_everybody() -> None:
     (only,) = read(with_fields(THREE))
     assert only == MusigRound(TOGETHER, None, (ALICE, BOB, CAROL))
-    assert only.without_nonce == only.without_signature == (ALICE, BOB, CAROL)
     assert read(PSBT) == []
 
 
@@ -51,7 +50,6 @@ def test_nonces_and_partial_signatures_are_counted_by_participant() -> None:
     (only,) = read(psbt)
     assert (only.aggregate, only.spot) == (TOGETHER, BY_LEAF)
     assert (only.nonces, only.signatures) == ({ALICE, CAROL}, {CAROL})
-    assert (only.without_nonce, only.without_signature, only.strangers) == ((BOB,), (ALICE, BOB), frozenset())
     assert verify(psbt).signatures == {}
     assert missing(verify(psbt)) == {0: 1}
 
@@ -78,12 +76,11 @@ def test_the_same_participants_sign_for_two_leaves() -> None:
     assert [(each.spot, each.participants) for each in read(psbt)] == [(BY_KEY, (ALICE, BOB)), (BY_LEAF, (ALICE, BOB))]
 
 
-def test_strangers_are_told_apart() -> None:
+def test_what_strangers_give_makes_no_round() -> None:
     (only,) = read(with_fields(TWO, (0x1B, ALICE + TWEAKED, NONCE), (0x1C, CAROL + TWEAKED, LEAF)))
-    assert (only.aggregate, only.strangers) == (OTHERS, {CAROL})
-    waiting, stray = read(with_fields(TWO, (0x1B, CAROL + TWEAKED, NONCE)))
-    assert waiting.without_nonce == (ALICE, BOB)
-    assert (stray.aggregate, stray.participants, stray.strangers) == (None, (), {CAROL})
+    assert (only.aggregate, only.participants, only.nonces) == (OTHERS, (ALICE, BOB), {ALICE})
+    (waiting,) = read(with_fields(TWO, (0x1B, CAROL + TWEAKED, NONCE)))
+    assert waiting == MusigRound(OTHERS, None, (ALICE, BOB))
 
 
 def test_whoever_knows_the_aggregates_is_believed_and_not_the_map() -> None:
