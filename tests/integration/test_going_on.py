@@ -5,7 +5,10 @@ What a SIGKILL leaves is tests/e2e/test_kill_matrix.py's; here somebody is in th
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +32,7 @@ from wormsig.ceremony.coordinator import MACHINE as COORDINATOR
 from wormsig.ceremony.coordinator import Phase
 from wormsig.ceremony.cosigner import MACHINE as COSIGNER
 from wormsig.ceremony.cosigner_state import Phase as Seat
-from wormsig.errors import PeerError, RefusedError, ThresholdError, TransportError, UsageError
+from wormsig.errors import PeerError, RefusedError, StorageError, ThresholdError, TransportError, UsageError
 from wormsig.psbt import codec
 from wormsig.transport.connector import Connector
 from wormsig.transport.errors import VerifierMismatchError
@@ -225,6 +228,32 @@ async def test_who_is_stopped_between_approval_and_signature_is_told_and_asked_a
     assert (key.signed, again.asked) == (2, 1)
     assert again.heard(status.ApprovedBefore)
     assert count(table.events("bob", ceremony), cosigner.Signed) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_disk_that_takes_nothing_at_the_yes_is_told_at_once(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ceremony = table.begun("bob")
+    alice, bob = Watcher(), Watcher(Deferred())
+    leading = table.lead(ceremony, alice)
+    code = await code_for(alice, "bob")
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **how: opened.append(connect(*args, **how)) or opened[-1])
+    thinking = table.join("bob", bob, code=code)
+    await until(lambda: bob.asked)
+    for database in opened:
+        with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed already
+            database.execute("PRAGMA query_only = ON")
+    assert bob.answer is not None
+    began = time.monotonic()
+    bob.answer.callback(Verdict(sign=True))
+    await ended(thinking, StorageError)
+    assert time.monotonic() - began < FAST.farewell / 2  # closing the channel may take FAST.close of it
+    assert not count(table.events("bob", ceremony), cosigner.Approved)
+    await until(lambda: any(isinstance(told, status.PeerLost) and "could not go on" in told.why for told in alice.told))
+    await stopped(leading)
 
 
 @pytest_twisted.ensureDeferred

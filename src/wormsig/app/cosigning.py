@@ -243,7 +243,8 @@ class Cosigner:
         if isinstance(refusal, DeclinedError) and seat.state.phase is not machine.Phase.DECLINED:
             link.last_words = refusal.reason
             seat.changed.fire()
-        if isinstance(refusal, WormsigError):
+        # Whoever failed without having declined has nothing to tell but a goodbye.
+        if link.last_words is not None or seat.state.phase is machine.Phase.DECLINED:
             timer = self._connector.reactor.callLater(self._connector.limits.farewell, self._give_up, seat)
             while "talk" not in self._ended:
                 await seat.changed.wait()
