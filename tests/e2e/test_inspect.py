@@ -21,6 +21,24 @@ if TYPE_CHECKING:
 
     from conftest import RunWormsig
 
+MUSIG_WALLET = (
+    "tr(musig([013f762b/87h/1h/0h]tpubDC8ZjjF1AhZYWtJ3ssGauTKcfPKSimqyGjb85dATAG4YkHKAfR3zJWzE3oJ2ZGNuAUxmnAv5hrq"
+    "xuEyxf6YcsPj6YQv6gvAKYVif7qzm2Wi,[6dc8dddf/87h/1h/0h]tpubDC2Qn5ZBChbpqWegxf8bQkJCSQMqZTpXZ5urAoWFR2C9vawVdTt"
+    "Mw41iqDhQkSX36Lw84CLK99zNhjkgptAipzBCUnAMVZaR4vyRrKsE3nV,[8d8935c3/87h/1h/0h]tpubDDM6GDyZw6hiDkwdTpdS1QM7nxT"
+    "6M3yu7NvoLA2VRSvkJiRxmG9bura8w7UKYuSRPx7oPEBaqCoT9Ra8scLGAfEwER1eWJ52NQz35qdTXt3)/<0;1>/*)#d2062zq0"
+)
+MUSIG_FINAL = (
+    "cHNidP8BAH0CAAAAAYNB20nXb4brSM+YH3fOP3KX1IAxpPheFvKE0rpXH59qAAAAAAD9////AoCNWwAAAAAAFgAUUAyGMJuoFJBGEJUwTUbD"
+    "jLa0QkE1Bj0AAAAAACJRIHqQqMLEro1cQAJWOGOxZxH/FDRVbyCzPKr+oPkolJy3AAAAAAABASuAlpgAAAAAACJRIHCKFzowPQvgeEYrgZRi"
+    "vAHpe0hV1wzKKP6U+0o9XqdbAQhCAUAUhvW87wAPDazjQQq9P9liF7VL/ZgBqaYmS8F6LWccPrYVKfrLsVvL15dENuZiM8HwM/7WHJDzU/3z"
+    "UYq++ufSAAABBSDZ06k73d5lnd1Nu/rjOo1dms0KoubYSy1UBs24CC/sdiEHN+vB0wyjSETnytCQ4gxyaVydy/MxKIwcrFgddaHgz5QRAG3I"
+    "3d9XAACAAQAAgAAAAIAhB3KL+N5uC/+9rJAT0OIUgQgSxdrMa3FEs7OM5mn7NK+LEQCNiTXDVwAAgAEAAIAAAACAIQfLBq9fHQ7G+B+IrpJH"
+    "0SfcvXso5cfVz73cmF/Y+EufWBEAAT92K1cAAIABAACAAAAAgCEH2dOpO93eZZ3dTbv64zqNXZrNCqLm2EstVAbNuAgv7HYNAAjdq5EBAAAA"
+    "AAAAACIIA75QfXK/A3lJ7RFbe1iYAXsIFb6b/mZHGaf9Lkl3sXs5YwJyi/jebgv/vayQE9DiFIEIEsXazGtxRLOzjOZp+zSviwM368HTDKNI"
+    "ROfK0JDiDHJpXJ3L8zEojBysWB11oeDPlAPLBq9fHQ7G+B+IrpJH0SfcvXso5cfVz73cmF/Y+EufWAA="
+)
+"""Three people's MuSig2 wallet, and a PSBT that bitcoind signed and finalized for it."""
+
 
 @pytest.fixture
 def scene(home: Path) -> Scene:
@@ -111,6 +129,23 @@ def test_musig_is_shown_and_not_supported_yet(wormsig: RunWormsig):
     report = json.loads(done.stdout)
     assert len(report["inputs"][0]["musig2"][0]["participants"]) == 3
     assert "MuSig2" in done.stderr
+    assert "Bitcoin Core can sign" in done.stderr
+    assert "wormsig inspect" not in done.stderr  # it is what was just run
+
+
+def test_an_error_comes_before_what_is_not_supported(wormsig: RunWormsig):
+    greedy = Scene.of(kind("tr-musig"), PEOPLE).psbt(outputs=[Out(2_100_000_000_000_000)])
+    done = wormsig("inspect", "-", "--network", "regtest", stdin=codec.serialize(greedy))
+    assert done.returncode == 4
+    assert "MuSig2" not in done.stderr
+
+
+def test_musig_that_is_final_is_judged_as_any_other(wormsig: RunWormsig):
+    wormsig("wallet", "import", "mu", MUSIG_WALLET, "--network", "regtest", check=True)
+    done = wormsig("inspect", MUSIG_FINAL, "--wallet", "mu", check=True)
+    assert done.stderr == ""
+    assert "[013f762b] and [6dc8dddf] and [8d8935c3]  signed, verified" in done.stdout
+    assert "every input has the signatures that it needs" in done.stdout
 
 
 def test_what_is_no_psbt_is_exit_3(wormsig: RunWormsig, tmp_path: Path):

@@ -63,8 +63,12 @@ class Approved:
             raise RefusedError("not signed: the PSBT changed between review and signing (C20)")
 
 
-def require_supported(report: Report) -> None:
+def require_supported(report: Report, *, shown: bool = False) -> None:
     """Refuse a PSBT whose inputs this version cannot sign.
+
+    Args:
+        report: Its review.
+        shown: The review is on the screen already, so nobody is sent to look at it.
 
     Raises:
         NotSupportedError: Such inputs stand in the way: nothing else in the PSBT is the wallet's.
@@ -72,9 +76,10 @@ def require_supported(report: Report) -> None:
     if report.unsupported:
         where = ", ".join(map(str, report.unsupported[:5]))
         more = ", …" if len(report.unsupported) > 5 else ""
+        others = "Bitcoin Core can sign, combine and finalize it"
         raise NotSupportedError(
             f"input {where}{more}: MuSig2 can be shown, but not signed or checked yet",
-            hint="`wormsig inspect` shows who has signed; Bitcoin Core can sign, combine and finalize it",
+            hint=others if shown else f"`wormsig inspect` shows who has signed; {others}",
         )
 
 

@@ -243,8 +243,8 @@ class Report(msgspec.Struct, frozen=True):
         tx_version: Of the transaction; relative locktimes need 2.
         replaceable: Signals replacement (BIP125).
         complete: Every input has enough valid signatures or final scripts that verify.
-        unsupported: Inputs of a kind that this version cannot sign (MuSig2), where they stand in the way: nothing
-            else in the PSBT is the wallet's.
+        unsupported: Inputs of a kind that this version cannot sign (MuSig2), where they stand in the way: they still
+            need signatures, and nothing else in the PSBT is the wallet's.
         policy: What it takes to spend from the wallet, in a few words.
     """
 

@@ -81,7 +81,7 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
         *sum_findings([view.sats for view in inputs], [view.sats for view in outputs]),
         *sums.findings(context),
         *input_findings(subject, allowed, odd_origins),
-        *_inputs_elsewhere(elsewhere),
+        *_inputs_elsewhere(elsewhere, len(inputs)),
         *output_findings(subject, elsewhere.outputs),
         *signatures.findings,
         *musig_findings(inputs),
@@ -194,13 +194,17 @@ def _elsewhere(subject: Subject) -> Elsewhere:
     return Elsewhere(inputs, outputs)
 
 
-def _inputs_elsewhere(elsewhere: Elsewhere) -> list[Finding]:
-    """Coins of other wallets of ours that were slipped in (row C23)."""
+def _inputs_elsewhere(elsewhere: Elsewhere, count: int) -> list[Finding]:
+    """Coins of other wallets of ours that were slipped in (row C23), or that are all there is."""
+    names = set(elsewhere.inputs.values())
+    alone = len(elsewhere.inputs) == count and len(names) == 1
+    hint = f"all of it spends from your wallet {names.pop()}: choose it with --wallet" if alone else None
     return [
         Finding(
             Code.OUR_KEY_IN_FOREIGN_INPUT,
             f"input {index}",
             f"input {index} is not this wallet's, but a coin of your wallet {name}",
+            hint,
         )
         for index, name in elsewhere.inputs.items()
     ]
@@ -278,11 +282,13 @@ def _common_threshold(inputs: Sequence[InputView]) -> int | None:
 
 
 def _unsupported(wallet: Wallet | None, inputs: Sequence[InputView]) -> tuple[int, ...]:
-    """MuSig2 inputs where nothing else is the wallet's."""
-    own = [view.index for view in inputs if view.mine]
+    """MuSig2 inputs where nothing else is the wallet's; one that has its signature stands in nobody's way."""
+    own = [view for view in inputs if view.mine]
     if own:
-        return tuple(own) if wallet is not None and needs_musig(wallet) else ()
-    return tuple([view.index for view in inputs if view.musig])
+        if wallet is None or not needs_musig(wallet):
+            return ()
+        return tuple([view.index for view in own if not view.satisfied])
+    return tuple([view.index for view in inputs if view.musig and not view.satisfied])
 
 
 def _without_transaction(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, deriver: Deriver | None) -> Report:

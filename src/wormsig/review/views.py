@@ -84,7 +84,9 @@ class Labels:
         if script.taproot is not None and isinstance(policy, TaprootPolicy):
             for use, key in zip(policy.uses, script.taproot.keys, strict=False):
                 if use.is_aggregate and self._wallet is not None:
-                    names = [self._wallet.keys[position].name or "?" for position in use.keys]
+                    names = [
+                        key.name or f"[{key.fingerprint.hex()}]" for key in map(self._wallet.keys.__getitem__, use.keys)
+                    ]
                     pairs[key] = (None, " and ".join(names))
         return pairs
 

@@ -39,8 +39,9 @@ def command(
     """Show what a PSBT would do, and what is wrong with it.
 
     PSBT is a path, `-` for standard input, or base64. Change and coins are recognised with the wallet alone, never by
-    what the PSBT claims. Exit code 4 when the review has an error; the report is printed all the same. --json prints
-    one object (docs/inspect-json.md).
+    what the PSBT claims. Exit code 4 when the review has an error, else 3 when an input still needs MuSig2
+    signatures, which can only be shown; the report is printed all the same. --json prints one object
+    (docs/inspect-json.md).
     """
     inspection = inspect_psbt(psbt, wallet_options, rpc, review_options, Home.from_environment())
     report = inspection.report
@@ -50,6 +51,6 @@ def command(
         show(inspect_lines(report), sys.stdout, color=console.color and wants_color(sys.stdout))
         if inspection.hint is not None:
             console.say(f"hint: {inspection.hint}")
-    require_supported(report)
     if report.errors:
         raise RefusedError(f"the review has {verdict_words(report)}")
+    require_supported(report, shown=True)
