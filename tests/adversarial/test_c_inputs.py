@@ -383,7 +383,15 @@ def test_c23_a_coin_of_another_wallet_of_ours(judge: Judge, scene: Scene):
     psbt = add_input(scene.psbt(), previous_tx(coin.script_pubkey, 1_000))
     assert not judge.report(psbt).errors
     wallet = replace(other.wallet, name="savings")
-    assert "savings" in judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT, other_wallets=(wallet,)).message
+    finding = judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT, other_wallets=(wallet,))
+    assert ("savings" in finding.message, finding.hint) == (True, None)
+
+
+def test_c23_a_psbt_of_another_wallet_of_ours_says_which_to_choose(judge: Judge):
+    other = scene_of(salt="others")
+    psbt, wallet = other.psbt(), replace(other.wallet, name="savings")
+    finding = judge.finds(psbt, Code.OUR_KEY_IN_FOREIGN_INPUT, other_wallets=(wallet,))
+    assert finding.hint == "all of it spends from your wallet savings: choose it with --wallet"
 
 
 def test_c23_only_the_wallets_inputs_are_approved(judge: Judge, scene: Scene):

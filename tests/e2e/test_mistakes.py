@@ -92,3 +92,21 @@ def test_who_waits_alone_is_told_so(world: World) -> None:
     child.sendintr()
     child.expect("error: interrupted")
     child.expect(pexpect.EOF)
+
+
+def test_who_names_the_wrong_wallet_is_told_the_right_one_and_can_still_sign(world: World) -> None:
+    alice, bob = world["alice"], world["bob"]
+    other = world.descriptor.partition("#")[0].replace("sortedmulti(", "multi(")  # the same keys in a wallet of its own
+    bob.run("wallet", "import", "other", "-", stdin=other, check=True)
+    send = alice.start("send", world.psbt(), "--to", "bob", "--signer", alice.signer, "-y", "--json")
+    code = send.wait_for("code-ready", cosigner="bob")["code"]
+    ceremony = send.wait_for("started")["ceremony"]
+    done = bob.run("receive", code, "--signer", bob.signer, "--wallet", "other", "-y")
+    assert done.returncode == 4
+    (hint,) = [line for line in done.stderr.splitlines() if line.startswith("hint:")]
+    assert "choose it with --wallet" in hint
+    assert f"`wormsig resume {ceremony[:6]}`" in hint
+    assert send.wait() == 7
+    more = alice.start("resume", ceremony[:6], "-y", "--json")
+    signed = bob.start("resume", ceremony[:6], "--wallet", "family", "--signer", bob.signer, "-y")
+    assert (signed.wait(), more.wait()) == (0, 0), (signed.err, more.err)

@@ -18,6 +18,7 @@ from wormsig.errors import InputError, NodeError, RefusedError, UsageError, Worm
 from wormsig.psbt import codec, contribution
 from wormsig.psbt.limits import MAX_TEXT
 from wormsig.review.approve import Approved, approve
+from wormsig.review.findings import Code
 
 if TYPE_CHECKING:
     from wormsig.app.receive_plan import Decider, Reviewed
@@ -186,8 +187,7 @@ class Decision:
             count = len(report.errors)
             codes = ", ".join(dict.fromkeys(finding.code.value for finding in report.errors))
             what = f"{count} error{'s' if count > 1 else ''} in the review ({codes})"
-            hint = "ask how this PSBT was made; `wormsig inspect` shows every detail"
-            raise DeclinedError(f"not signed: {what}", reason=what, by="review", hint=hint)
+            raise DeclinedError(f"not signed: {what}", reason=what, by="review", hint=self._way_out(report))
         if wallet is None:
             raise DeclinedError(
                 "not signed: none of your wallets is the one of this PSBT",
@@ -206,6 +206,13 @@ class Decision:
                 reason = "the policy here does not allow it"  # what it says is nobody else's business
                 raise DeclinedError(f"not signed: {refusal.message}", reason=reason, by="policy") from None
         return wallet
+
+    def _way_out(self, report: Report) -> str:
+        """What to do about errors in the review."""
+        for finding in report.errors:
+            if finding.code is Code.OUR_KEY_IN_FOREIGN_INPUT and finding.hint is not None:  # --wallet named another
+                return f"{finding.hint} and `wormsig resume {self._seat.state.start.ceremony[:6]}`"
+        return "ask how this PSBT was made; `wormsig inspect` shows every detail"
 
     def _decline(self, reason: str, by: Decider) -> None:
         """Note why not."""
