@@ -135,12 +135,12 @@ class Play:
         self._add(coordinator.BroadcastAgreed())
         self._add(coordinator.BroadcastDone(final.txid))
 
-    def tell(self, name: str, *, reason: str = "") -> None:
+    def tell(self, name: str, *, reason: str = "", failed: bool = False, seen: messages.Seen = "mempool") -> None:
         """The outcome, and the last letter back."""
         state = self.state
-        result = coordinator.outcome(state, name)
+        result = "failed" if failed else coordinator.outcome(state, name)
         assert result is not None
-        transaction = None if result == "cancelled" else state.transaction
+        transaction = None if result in ("cancelled", "failed") else state.transaction
         raw = transaction.serialize() if transaction else None
         txid = transaction.txid if transaction else None
         head = state.cosigners[name].transcript.head(state.start.ceremony)
@@ -150,9 +150,9 @@ class Play:
         self._add_to(name, event)
         self._add(coordinator.OutcomeTold(name, result, letter))
         ours = self.side(name).transcript.head(state.start.ceremony)
-        farewell = self._digest(messages.Farewell(state.start.ceremony, "mempool", ours))
-        self._add(coordinator.FarewellReceived(name, "mempool", ours, farewell))
-        self._add_to(name, cosigner.FarewellTold("mempool", farewell))
+        farewell = self._digest(messages.Farewell(state.start.ceremony, seen, ours))
+        self._add(coordinator.FarewellReceived(name, seen, ours, farewell))
+        self._add_to(name, cosigner.FarewellTold(seen, farewell))
 
     def about(self, *, now: int | None = None, wallet: bool = True) -> About:
         return About(

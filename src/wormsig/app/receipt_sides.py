@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wormsig.app.failure_words import failure_words
 from wormsig.app.receipt_events import happening
 from wormsig.bitcoin.network import Network
 from wormsig.bitcoin.sighash import ECDSA_TYPES
@@ -200,7 +201,7 @@ def _coordinator_said(  # noqa: PLR0911  one return per kind of event
 def _outcomes(before: CoordinatorState, event: coordinator.OutcomeTold) -> Iterator[dict[str, object]]:
     """What an outcome may have said: with the transaction or without, with a reason or without."""
     head = before.cosigners[event.cosigner].transcript.head(before.start.ceremony)
-    for reason in dict.fromkeys((before.result_note[:MAX_TEXT], "")):
+    for reason in dict.fromkeys((before.result_note[:MAX_TEXT], "", *failure_words(before))):
         if before.transaction is not None:
             raw = before.transaction.serialize()
             shown = {"txid": before.transaction.txid, **_object(raw)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.internet import defer
 from twisted.internet.task import deferLater
 
+from wormsig.app import failure_words
 from wormsig.app.conversation import Conversation
 from wormsig.app.session import Session, now
 from wormsig.app.table import Table
@@ -383,12 +384,7 @@ class Coordinator:
     def _for_cosigners(self, error: WormsigError) -> str:
         """What cosigners are told of a failure: nothing of this machine, and of each other only what was agreed."""
         if isinstance(error, NodeError):
-            return "the coordinator's node did not take the transaction"
+            return failure_words.NODE
         if not isinstance(error, ThresholdError | PeerError | TransportError):
-            return "something failed on the coordinator's side"
-        reasons = [
-            f"{each.name} declined: {each.note}" if each.note else f"{each.name} declined"
-            for each in self.state.cosigners.values()
-            if each.stage is Stage.DECLINED and self.state.start.tell_reasons
-        ]
-        return "; ".join(["not enough signatures came together", *reasons])[:MAX_TEXT]
+            return failure_words.OURS
+        return failure_words.too_few(self.state)

@@ -11,6 +11,7 @@ import pytest
 from support.ceremony import setting
 from support.receipts import Play, played
 from support.values import replace
+from wormsig.app.failure_words import failure_words
 from wormsig.app.receipt_sides import About, iso, of_coordinator, of_cosigner
 from wormsig.ceremony import coordinator, cosigner
 from wormsig.ceremony import receipt as parts
@@ -221,6 +222,24 @@ def test_other_endings(ending: str):
         play.tell(name)
     assert play.ours().phase == ending
     assert (play.theirs("bob").final is None) == (ending == "cancelled")
+    all_agree(play)
+
+
+@pytest.mark.parametrize("tell_reasons", [False, True])
+def test_a_coordinators_receipt_says_how_a_failure_was_told(tell_reasons: bool):
+    play = Play(names=("alice", "bob", "carol"))
+    for name in play.names:
+        play.offer(name)
+    play.decline("carol", "not this month")
+    at, first = play.there[0]
+    assert isinstance(first, coordinator.Proposed)
+    play.there[0] = (at, replace(first, tell_reasons=tell_reasons))
+    for name, words in zip(play.names, failure_words(play.state), strict=True):
+        play.tell(name, reason=words, failed=True, seen="no-node")
+    told = [part for pair in play.ours().pairs for part in pair.letters if part.kind == "outcome"]
+    assert [part.result for part in told] == ["failed"] * 3
+    assert [part.reason for part in told] == list(failure_words(play.state))
+    assert ("not this month" in str(told[0].reason)) == tell_reasons
     all_agree(play)
 
 
