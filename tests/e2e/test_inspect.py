@@ -140,6 +140,21 @@ def test_an_error_comes_before_what_is_not_supported(wormsig: RunWormsig):
     assert "MuSig2" not in done.stderr
 
 
+def test_musig_is_not_finalized_yet(wormsig: RunWormsig):
+    psbt = Scene.of(kind("tr-musig"), PEOPLE).psbt()
+    (participants,) = [value for key, value in psbt.inputs[0].items() if key[0] == 0x1A]
+    key = participants[:33] + b"\x02" + psbt.inputs[0][b"\x17"]
+    for given in (psbt, edit_input(psbt, 0, {b"\x1c" + key: bytes(31) + b"\x01"})):
+        done = wormsig("finalize", "-", stdin=codec.serialize(given))
+        assert (done.returncode, done.stdout) == (3, "")
+        assert "input 0: MuSig2 can be shown, but not signed or checked yet" in done.stderr
+
+
+def test_where_single_keys_can_spend_too_their_signatures_are_missing(wormsig: RunWormsig):
+    psbt = Scene.of(kind("tr-internal-other"), PEOPLE).psbt()
+    assert wormsig("finalize", "-", stdin=codec.serialize(psbt)).returncode == 7
+
+
 def test_musig_that_is_final_is_judged_as_any_other(wormsig: RunWormsig):
     wormsig("wallet", "import", "mu", MUSIG_WALLET, "--network", "regtest", check=True)
     done = wormsig("inspect", MUSIG_FINAL, "--wallet", "mu", check=True)

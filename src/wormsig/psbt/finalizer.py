@@ -11,6 +11,7 @@ from wormsig.errors import NotSupportedError, PsbtError, ThresholdError
 from wormsig.psbt.finals import check_finals, refuse_invalid
 from wormsig.psbt.maps import finalized
 from wormsig.psbt.model import is_final
+from wormsig.psbt.musig import NOT_SUPPORTED, WHO_CAN, waits_for_musig
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.solver import is_known, lacking, solve
 from wormsig.psbt.verify import ALL_ONLY
@@ -87,7 +88,7 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
 
     Raises:
         IncompleteError: Signatures are missing; or a preimage, locktime or sequence.
-        NotSupportedError: An input's script is of no known kind.
+        NotSupportedError: An input's script is of no known kind, or waits for a MuSig2 signature.
         PsbtError: An input's scripts cannot be proven, or its final scripts are wrong.
     """
     psbt = verified.psbt
@@ -104,6 +105,8 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
         if final is None:
             if not is_known(psbt, index, scripts):
                 raise NotSupportedError(f"input {index} cannot be finalized here: its type is {scripts.script_type}")
+            if scripts.taproot is not None and not held:
+                _refuse_musig(psbt, index, key_path_only=not scripts.taproot.leaves)
             short[index] = lacking(psbt, index, scripts, held)
             continue
         fields = changed[index] = finalized(psbt.inputs[index], final)
@@ -115,3 +118,9 @@ def finalize(verified: Verified, *, allowed: frozenset[int] = ALL_ONLY) -> Psbt:
     made.memo.previous.update(psbt.memo.previous)
     made.memo.finals.update(finals)
     return made
+
+
+def _refuse_musig(psbt: Psbt, index: int, *, key_path_only: bool) -> None:
+    if waits_for_musig(psbt.inputs[index], key_path_only=key_path_only):
+        hint = f"`wormsig inspect` shows who has signed; {WHO_CAN}"
+        raise NotSupportedError(f"input {index}: {NOT_SUPPORTED}", hint=hint)

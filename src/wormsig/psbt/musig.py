@@ -65,6 +65,10 @@ class MusigRound(msgspec.Struct, frozen=True):
     signatures: frozenset[bytes] = frozenset()
 
 
+NOT_SUPPORTED: Final = "MuSig2 can be shown, but not signed or checked yet"
+WHO_CAN: Final = "Bitcoin Core can sign, combine and finalize it"
+"""What is said wherever it stands in the way, and who can help."""
+
 MAX_AGGREGATES: Final = 256
 """Aggregates of one input whose participants are looked at; all the pairs of twenty keys are 190 (THREATS C16)."""
 
@@ -84,6 +88,17 @@ def _by_spot(fields: Fields, key_type: int) -> dict[Spot, set[bytes]]:
             spot = Spot(key[2 + _KEY : 1 + 2 * _KEY], key[1 + 2 * _KEY :])
             found.setdefault(spot, set()).add(key[1 : 1 + _KEY])
     return found
+
+
+def waits_for_musig(fields: Fields, *, key_path_only: bool) -> bool:
+    """Whether an input without a signature of a single key waits for one that several make together.
+
+    Args:
+        fields: The input's map.
+        key_path_only: No script can spend it, so there is no other way.
+    """
+    types = {key[0] for key in fields}
+    return MUSIG2_PARTIAL_SIG in types or (key_path_only and MUSIG2_PARTICIPANT_PUBKEYS in types)
 
 
 def rounds(fields: Fields, known: Sequence[Aggregate] | None = None) -> Iterator[MusigRound]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, final
 
 from wormsig.errors import NotSupportedError, RefusedError
 from wormsig.psbt.model import sha256
+from wormsig.psbt.musig import NOT_SUPPORTED, WHO_CAN
 from wormsig.review.words import count
 
 if TYPE_CHECKING:
@@ -76,10 +77,9 @@ def require_supported(report: Report, *, shown: bool = False) -> None:
     if report.unsupported:
         where = ", ".join(map(str, report.unsupported[:5]))
         more = ", …" if len(report.unsupported) > 5 else ""
-        others = "Bitcoin Core can sign, combine and finalize it"
         raise NotSupportedError(
-            f"input {where}{more}: MuSig2 can be shown, but not signed or checked yet",
-            hint=others if shown else f"`wormsig inspect` shows who has signed; {others}",
+            f"input {where}{more}: {NOT_SUPPORTED}",
+            hint=WHO_CAN if shown else f"`wormsig inspect` shows who has signed; {WHO_CAN}",
         )
 
 
