@@ -10,7 +10,7 @@ from wormsig.ceremony.messages import MAX_COSIGNERS
 from wormsig.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from wormsig.review.report import Report
     from wormsig.wallet.model import Wallet
@@ -86,12 +86,19 @@ def _check_known(names: Sequence[str], wallet: Wallet | None) -> None:
     known = [key.name for key in wallet.keys if key.name] if wallet is not None else []
     folded = {name.casefold(): name for name in known}
     for name in names:
-        near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=NEAR) if name not in known else []
+        near = _near(name.casefold(), folded) if name not in known else []
         if near:
             raise UsageError(
                 f"the wallet has nobody called {name!r}; did you mean {folded[near[0]]}?",
                 hint=f"it has {', '.join(known)}",
             )
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """The one that may be meant: alike as a whole, or with two letters swapped, which in a short name is much of it."""
+    known = tuple(known)
+    swapped = {name[:at] + name[at + 1] + name[at] + name[at + 2 :] for at in range(len(name) - 1)}
+    return [each for each in known if each in swapped][:1] or difflib.get_close_matches(name, known, n=1, cutoff=NEAR)
 
 
 def threshold(wallet: Wallet | None, report: Report) -> int:
