@@ -155,7 +155,8 @@ class Farewell(_Message, frozen=True, tag="farewell"):
 
     Attributes:
         ceremony: The ceremony's id.
-        seen: Where the cosigner's own node sees the final transaction.
+        seen: Where the cosigner's own node sees the final transaction; `no-node` also where nothing was looked for,
+            because no transaction came with the outcome.
         head: The cosigner's head of this pair's transcript before this letter (`transcript`).
     """
 

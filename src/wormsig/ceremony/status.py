@@ -220,7 +220,8 @@ class OutcomeSeen(_Told, frozen=True):
         result: What the coordinator says: broadcast, final, not-needed, cancelled, failed.
         txid: The transaction's id, when the transaction came along and is the one we approved.
         reason: The coordinator's words.
-        seen: What our own node says: `mempool`, `block`, `unknown`, or `no-node`.
+        seen: What our own node says: `mempool`, `block`, `unknown`, or `no-node`, also when there was nothing to look
+            for.
         lie: The transaction is not the one we approved.
     """
 

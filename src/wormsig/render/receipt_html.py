@@ -19,10 +19,10 @@ from wormsig.render.receipt_words import (
     HEADS,
     NAME,
     decision_words,
-    happening_words,
     headline,
+    history_words,
     inputs_words,
-    letter_words,
+    letters_words,
     paid_words,
     signers,
     time_words,
@@ -179,9 +179,8 @@ def _pair(receipt: Receipt, pair: PairPart) -> Iterable[str]:
     for connection in pair.connections:
         said = f"connected<small>verifier {_word(connection.verifier, 200)}</small>"
         rows.append(_line(said, at=connection.at, first=True))
-    for part in pair.letters:
+    for part, words in letters_words(receipt, pair):
         way = "sent" if part.sender == receipt.role else "received"
-        words = letter_words(receipt, part)
         about = f"{way} {part.kind}{': ' if words else ''}<bdi>{_escaped(words)}</bdi>"
         rows.append(_line(f"{about}{_small(part.digest)}{_object(part)}", at=part.at, first=True))
     yield _table(("When", "Letter, and its hash"), rows) if rows else "<p>No letter went over.</p>"
@@ -201,5 +200,5 @@ def _object(part: LetterPart) -> str:
 
 
 def _history(receipt: Receipt) -> Iterable[str]:
-    for each in receipt.history:
-        yield _line(f"<bdi>{_escaped(happening_words(receipt, each))}</bdi>", at=each.at, first=True)
+    for at, happened in history_words(receipt):
+        yield _line(f"<bdi>{_escaped(happened)}</bdi>", at=at, first=True)

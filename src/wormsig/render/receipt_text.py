@@ -10,10 +10,10 @@ from wormsig.render.receipt_words import (
     HEADS,
     NAME,
     decision_words,
-    happening_words,
     headline,
+    history_words,
     inputs_words,
-    letter_words,
+    letters_words,
     signers,
     time_words,
     wallet_words,
@@ -50,9 +50,8 @@ def receipt_lines(receipt: Receipt) -> list[Line]:
     for pair in receipt.pairs:
         lines += [Line(""), *_pair(receipt, pair)]
     lines += [Line(""), Line("What happened", Style.STRONG)]
-    for each in receipt.history:
-        text = f"{time_words(each.at)}  {happening_words(receipt, each)}"
-        lines += wrapped(text, first="  ", rest=" " * 27)
+    for at, happened in history_words(receipt):
+        lines += wrapped(f"{time_words(at)}  {happened}", first="  ", rest=" " * 27)
     version = sanitize(receipt.wormsig, 20)
     return [*lines, Line(""), Line(f"made {time_words(receipt.made_at)} by wormsig {version}", Style.DIM)]
 
@@ -126,9 +125,8 @@ def _pair(receipt: Receipt, pair: PairPart) -> list[Line]:
     for connection in pair.connections:
         text = f"{time_words(connection.at)}  connected, verifier {sanitize(connection.verifier)}"
         lines += wrapped(text, first="  ", rest=" " * 27)
-    for part in pair.letters:
+    for part, said in letters_words(receipt, pair):
         way = "sent" if part.sender == receipt.role else "received"
-        said = letter_words(receipt, part)
         text = f"{time_words(part.at)}  {way} {part.kind}{': ' if said else ''}{said}"
         lines += wrapped(text, first="  ", rest=" " * 27)
         lines.append(Line(f"    {part.digest}"))

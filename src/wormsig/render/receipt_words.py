@@ -10,9 +10,9 @@ from wormsig.render.sanitize import quote, sanitize
 from wormsig.review.words import btc, count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from wormsig.ceremony.receipt import HappeningPart, Heads, LetterPart, Receipt, SignaturePart
+    from wormsig.ceremony.receipt import HappeningPart, Heads, LetterPart, PairPart, Receipt, SignaturePart
 
 NAME = 60
 """Characters of a name that are shown."""
@@ -44,6 +44,13 @@ _SEEN = {
     "block": "{whose} node has the transaction in a block",
     "unknown": "{whose} node does not know the transaction (yet)",
     "no-node": "there was no node to look with",
+}
+_OUTCOMES = {
+    "broadcast": "broadcast",
+    "final": "complete, not broadcast yet",
+    "not-needed": "not needed, enough others signed",
+    "cancelled": "cancelled",
+    "failed": "failed",
 }
 HEADS: dict[Heads, str] = {
     "none": "the other side has not told its own yet",
@@ -78,10 +85,10 @@ _HAPPENED = {
     ("cosigner", "decline-told"): "the coordinator knows the reason",
     ("cosigner", "judged"): "the coordinator judged",
     ("cosigner", "outcome-received"): "the outcome came",
-    ("cosigner", "farewell-told"): "goodbye; our node said",
+    ("cosigner", "farewell-told"): "said goodbye to the coordinator",
 }
-_APPROVERS = {"person": "a person", "unattended": "a script (-y)", "policy": "a policy"}
-_DECLINERS = {"person": "a person", "review": "the review", "policy": "a policy"}
+_DECIDERS = {"person": "a person", "unattended": "a script (-y)", "policy": "a policy", "review": "the review"}
+_TELLS_OUTCOME = ("outcome-told", "outcome-received")
 
 
 class Signer(msgspec.Struct, frozen=True):
@@ -155,11 +162,20 @@ def time_words(at: str) -> str:
     return f"{at[:10]} {at[11:19]} UTC"
 
 
-def letter_words(receipt: Receipt, part: LetterPart) -> str:
-    """What a letter said, as far as the receipt knows."""
+def letters_words(receipt: Receipt, pair: PairPart) -> Iterator[tuple[LetterPart, str]]:
+    """Every letter of a pair, and what it said, as far as the receipt knows."""
+    happened = {(each.at, each.who): _first(each.words)[0] for each in receipt.history if each.what in _TELLS_OUTCOME}
+    who, outcome = None if receipt.role == "cosigner" else pair.name, ""
+    for part in pair.letters:
+        if part.kind == "outcome":  # the history knows the result also where the letter's digest could not be found
+            outcome = part.result or happened.get((part.at, who), "")
+        yield part, _letter_words(receipt, part, outcome)
+
+
+def _letter_words(receipt: Receipt, part: LetterPart, outcome: str) -> str:
     words: list[str] = []
-    if part.result is not None:
-        words.append(part.result)
+    if part.kind == "outcome" and outcome:
+        words.append(_OUTCOMES.get(outcome, sanitize(outcome, NAME)))
     if part.accepted is not None:
         words.append(f"{count(part.accepted, 'signature')} taken")
     if part.rejected:
@@ -168,8 +184,17 @@ def letter_words(receipt: Receipt, part: LetterPart) -> str:
     if part.reason:
         words.append(quote(part.reason, 500))
     if part.seen is not None:
-        words.append(_SEEN[part.seen].format(whose="our" if part.sender == receipt.role else "their"))
+        words.append(_seen_words(receipt, part.seen, outcome, ours=part.sender == receipt.role))
     return "; ".join(words)
+
+
+def _seen_words(receipt: Receipt, seen: str, outcome: str, *, ours: bool) -> str:
+    """What a node said after an outcome. `no-node` is also what goes over the wire where nothing was looked for."""
+    if seen == "no-node" and outcome in ("failed", "cancelled"):
+        return "there was no transaction to look for"
+    if seen == "no-node" and receipt.role == "cosigner" and receipt.final is None:
+        return "nothing was looked for"
+    return _SEEN[seen].format(whose="our" if ours else "their")
 
 
 def decision_words(receipt: Receipt) -> list[str]:
@@ -179,19 +204,49 @@ def decision_words(receipt: Receipt) -> list[str]:
         found = [sanitize(code, NAME) for code in (*receipt.review.errors, *receipt.review.warnings)]
         words.append(f"{time_words(receipt.review.at)}  reviewed: {', '.join(found) or 'no findings'}")
     if receipt.approval is not None:
-        words.append(f"{time_words(receipt.approval.at)}  approved by {_APPROVERS[receipt.approval.by]}")
+        # A coordinator's command may have asked nobody: whoever ran it sent the PSBT to be signed.
+        verb = "approved" if receipt.role == "cosigner" else "sent to be signed"
+        words.append(f"{time_words(receipt.approval.at)}  {verb} by {_DECIDERS[receipt.approval.by]}")
     if receipt.decline is not None:
         reason = f": {quote(receipt.decline.reason, 500)}" if receipt.decline.reason else ""
-        words.append(f"{time_words(receipt.decline.at)}  declined by {_DECLINERS[receipt.decline.by]}{reason}")
+        words.append(f"{time_words(receipt.decline.at)}  declined by {_DECIDERS[receipt.decline.by]}{reason}")
     return words
 
 
-def happening_words(receipt: Receipt, each: HappeningPart) -> str:
-    """One line of the history."""
+def history_words(receipt: Receipt) -> Iterator[tuple[str, str]]:
+    """The history: when, and what happened in one line."""
+    outcomes: dict[str | None, str] = {}
+    for each in receipt.history:
+        if each.what in _TELLS_OUTCOME:
+            outcomes[each.who] = _first(each.words)[0]
+        yield each.at, happening_words(receipt, each, outcomes.get(each.who, ""))
+
+
+def happening_words(receipt: Receipt, each: HappeningPart, outcome: str = "") -> str:
+    """One line of the history; `outcome` is what was told before it."""
     what = _HAPPENED.get((receipt.role, each.what), sanitize(each.what, NAME))
     who = f" {sanitize(each.who, NAME)}" if each.who else " by ourselves" if what.endswith(":") else ""
-    said = f": {sanitize(each.words, 600)}" if each.words else ""
-    return f"{what}{who}{said}"
+    return f"{what}{who}{_happening_said(receipt, each, outcome)}"
+
+
+def _happening_said(receipt: Receipt, each: HappeningPart, outcome: str) -> str:
+    first, rest = _first(each.words)
+    more = f": {sanitize(rest, 600)}" if rest else ""
+    if each.what == "proposed" and first in _DECIDERS:
+        return f"; sent to be signed by {_DECIDERS[first]}{more}"
+    if receipt.role == "cosigner" and each.what in ("approved", "declined") and first in _DECIDERS:
+        return f" by {_DECIDERS[first]}{more}"
+    if each.what in _TELLS_OUTCOME and first in _OUTCOMES:
+        return f": {_OUTCOMES[first]}{more}"
+    if each.what in ("farewell-told", "farewell-received") and first in _SEEN:
+        return f": {_seen_words(receipt, first, outcome, ours=receipt.role == 'cosigner')}"
+    return f": {sanitize(each.words, 600)}" if each.words else ""
+
+
+def _first(words: str | None) -> tuple[str, str]:
+    """The first of an event's words, which may be one of ours, and the rest."""
+    first, _, rest = (words or "").partition("; ")
+    return first, rest
 
 
 def paid_words(receipt: Receipt) -> str:

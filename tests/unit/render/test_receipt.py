@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 import pytest
 
-from support.receipts import played
+from support.receipts import Play, played
+from wormsig.app.failure_words import too_few
 from wormsig.ceremony.comparison import Comparison, Statement, compare
 from wormsig.ceremony.coordinator_events import CoordinatorEvent
 from wormsig.ceremony.cosigner_events import CosignerEvent
@@ -175,6 +176,63 @@ def test_every_event_has_words_in_the_history(receipt: Receipt, events: tuple[ty
     words = [happening_words(receipt, HappeningPart(receipt.made_at, tag, "bob", None)) for tag in tags]
     assert len(set(words)) == len(tags) > 10
     assert not [each for each in words if "-" in each], "a tag where words should be"
+
+
+def endings() -> tuple[Receipt, Receipt]:
+    """Receipts of alice and bob after a ceremony that failed, was gone on with, and was kept at last."""
+    play = Play(names=("alice", "bob", "carol"))
+    for name in play.names:
+        play.offer(name)
+    play.sign("bob")
+    play.decline("carol", "not this month")
+    play.tell("bob", reason=too_few(play.state), failed=True, seen="no-node")
+    play.sign("alice")
+    play.finish(broadcast=False)
+    play.tell("bob", seen="unknown")
+    play.tell("alice", seen="no-node")
+    return play.ours(), play.theirs("bob")
+
+
+def test_a_receipt_speaks_in_words_and_says_which_outcome_was_told() -> None:
+    for receipt in endings():
+        ours = receipt.role == "coordinator"
+        text = " ".join(plain(receipt_lines(receipt)).split())
+        page = html.unescape(re.sub("<[^>]*>", "", receipt_page(receipt)))
+        whose, sent, came = ("their", "sent", "received") if ours else ("our", "received", "sent")
+        for shown in (text, page):
+            assert f'{sent} outcome: failed; "not enough signatures' in shown
+            assert f"{sent} outcome: complete, not broadcast yet" in shown
+            assert f"{came} farewell: there was no transaction to look for" in shown
+            assert f"{came} farewell: {whose} node does not know the transaction (yet)" in shown
+            assert ("received farewell: there was no node to look with" in shown) == ours  # alice's, at the end
+            assert not re.search(r": (unknown|no-node|person|final)\b", shown)
+        if ours:
+            assert "said goodbye: bob: there was no transaction to look for" in text
+            assert "said goodbye: bob: their node does not know the transaction (yet)" in text
+            assert "said goodbye: alice: there was no node to look with" in text
+            assert "the ceremony began; sent to be signed by a person" in text
+            assert "approved by" not in text
+        else:
+            assert "said goodbye to the coordinator: there was no transaction to look for" in text
+            assert "the outcome came: complete, not broadcast yet" in text
+            assert "approved by a person" in text
+
+
+def test_a_letter_whose_words_are_lost_still_says_which_outcome_it_was() -> None:
+    receipt = endings()[0]
+    pairs = tuple(
+        msgspec.structs.replace(
+            pair,
+            letters=tuple(
+                msgspec.structs.replace(part, result=None, reason=None, head=None) if part.kind == "outcome" else part
+                for part in pair.letters
+            ),
+        )
+        for pair in receipt.pairs
+    )
+    text = plain(receipt_lines(msgspec.structs.replace(receipt, pairs=pairs)))
+    assert "sent outcome: failed\n" in text
+    assert text.count("sent outcome: complete, not broadcast yet") == 2
 
 
 def test_a_signature_without_a_name_is_shown_by_its_key() -> None:
