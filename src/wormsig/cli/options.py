@@ -54,13 +54,18 @@ def file_path(exists: bool = False) -> click.Path:
     return click.Path(path_type=Path, dir_okay=False, exists=exists)
 
 
-network_option: Decorator[Any] = click.option(
-    "--network",
-    type=click.Choice([network.value for network in Network]),
-    callback=lambda _ctx, _param, value: Network(value) if value else None,
-    envvar="WORMSIG_NETWORK",
-    help="The chain; else the wallet's. A conflict with wallet or node refuses.  [env: WORMSIG_NETWORK]",
-)
+def network_choice(words: str) -> Decorator[Any]:
+    """--network, for commands to which it means what the words say."""
+    return click.option(
+        "--network",
+        type=click.Choice([network.value for network in Network]),
+        callback=lambda _ctx, _param, value: Network(value) if value else None,
+        envvar="WORMSIG_NETWORK",
+        help=f"{words}  [env: WORMSIG_NETWORK]",
+    )
+
+
+network_option: Decorator[Any] = network_choice("The chain; else the wallet's. A conflict with wallet or node refuses.")
 
 wallet_options: Decorator[Any] = _bundle(
     "wallet_options",

@@ -10,7 +10,7 @@ import click
 from msgspec import structs
 
 from wormsig.app import keys
-from wormsig.cli.options import console_options, network_option, passphrase_options
+from wormsig.cli.options import console_options, network_choice, passphrase_options
 from wormsig.cli.passphrase import passphrases
 from wormsig.errors import UsageError
 from wormsig.signers.secret import MAX_SECRET_TEXT
@@ -40,15 +40,15 @@ def command() -> None:
 @_file
 @_plain
 @_force
-@network_option
+@network_choice("The chain that the key is for; else mainnet.")
 @passphrase_options
 @console_options
 def new(
     *, file: Path, plain: bool, force: bool, network: Network | None, passphrase: PassphraseOptions, console: Console
 ) -> None:
-    """Make a master key (24 BIP39 words) and keep it in FILE; prints its fingerprint.
+    """Make a master key and keep it in FILE.
 
-    Without --network it is a key for mainnet.
+    It has 24 BIP39 words; its fingerprint is printed. Without --network it is a key for mainnet.
     """
     secret = keys.create_key(file, network, passphrases(passphrase), plain=plain, force=force)
     _report(console, file, secret, plain=plain)
@@ -59,7 +59,7 @@ def new(
 @_file
 @_plain
 @_force
-@network_option
+@network_choice("The chain that the key is for; else mainnet. A tprv needs it.")
 @passphrase_options
 @console_options
 def import_(
@@ -88,7 +88,7 @@ def import_(
     " m/48h/coin/ACCOUNT/1h for sh-wsh (BIP48), m/48h/coin/ACCOUNT/3h for tr, m/45h for sh (BIP45).",
 )
 @click.option("--account", type=click.IntRange(0, (1 << 31) - 1), default=0, show_default=True, help="BIP48's account.")
-@network_option
+@network_choice("Refuse a key that is for another chain.")
 @passphrase_options
 @console_options
 def show(
@@ -100,9 +100,10 @@ def show(
     passphrase: PassphraseOptions,
     console: Console,
 ) -> None:
-    """Print the public key to give to cosigners: [fingerprint/path]xpub/<0;1>/*.
+    """Print the public key to give to cosigners.
 
-    A key file that holds an account's key, not a master key, gives that account's key.
+    It is printed as [fingerprint/path]xpub/<0;1>/*. A key file that holds an account's key, not a master key, gives
+    that account's key.
     """
     secret = keys.open_key_file(file, passphrases(passphrase), network)
     expression = keys.public_expression(secret, script_type, account)
@@ -117,7 +118,7 @@ def show(
 @command.command("export")
 @_file
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@network_option
+@network_choice("Refuse a key that is for another chain.")
 @passphrase_options
 @console_options
 def export(file: Path, yes: bool, network: Network | None, passphrase: PassphraseOptions, console: Console) -> None:

@@ -133,7 +133,7 @@ def show(name: str, console: Console) -> None:
 )
 @console_options
 def address(name: str, index: int, change: bool, count: int, console: Console) -> None:
-    """Print an address of a wallet, derived from the descriptor kept here."""
+    """Print an address of a wallet. It is derived from the descriptor kept here."""
     for view in wallets.addresses(_registry().load(name), index=index, count=count, change=change):
         if console.as_json:
             console.emit(view.to_json())
@@ -145,7 +145,7 @@ def address(name: str, index: int, change: bool, count: int, console: Console) -
 @_name
 @console_options
 def export(name: str, console: Console) -> None:
-    """Print a wallet's descriptor; with --json the whole record, for `wallet import` elsewhere."""
+    """Print a wallet's descriptor. With --json it is the whole record, for `wallet import` elsewhere."""
     wallet = _registry().load(name)
     if console.as_json:
         console.emit(to_record(wallet))
