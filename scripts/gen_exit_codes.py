@@ -21,7 +21,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.THRESHOLD: "threshold not reached: cosigners declined, or were never there",
     ExitCode.NODE: "the node refused (`testmempoolaccept` or `sendrawtransaction`), is on another chain, or is not "
     "reachable",
-    ExitCode.STORAGE: "storage: journal, key file, registry",
+    ExitCode.STORAGE: "storage: journal, key file, registry; also a standard output that cannot be written to",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C); state is kept",
     ExitCode.TERMINATED: "terminated (SIGTERM, or SIGHUP: the terminal was closed); state is kept",
 }

@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from wormsig.cli.hangup import tell
+from wormsig.cli.streams import OutputError
 from wormsig.errors import UsageError
 from wormsig.render.sanitize import to_json
 
@@ -36,20 +37,35 @@ class Console(msgspec.Struct, frozen=True):
     def say(self, text: str = "") -> None:
         """A line for the person."""
         if not self.quiet:
-            tell(text, color=self.color)
+            tell(text)
 
     def warn(self, text: str) -> None:
         """A line that --quiet does not silence."""
-        tell(text, color=self.color)
+        tell(text)
 
-    def result(self, text: str) -> None:
-        """The result, alone on standard output."""
-        click.echo(text)
+    def result(self, text: str, *, known: str | None = None) -> None:
+        """The result, alone on standard output.
 
-    def emit(self, value: dict[str, Any]) -> None:
-        """One JSON object on one line of standard output; everything outside ASCII escaped (C17)."""
-        click.echo(to_json(value))
-        sys.stdout.flush()
+        Args:
+            text: One line or more.
+            known: What the hint says when it cannot be written, and with it what it would have told.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        try:
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+        except OutputError as error:
+            error.hint = known
+            raise
+
+    def emit(self, value: dict[str, Any], *, known: str | None = None) -> None:
+        """One JSON object on one line of standard output; everything outside ASCII escaped (C17).
+
+        Takes and raises the same as `result`.
+        """
+        self.result(to_json(value), known=known)
 
     @staticmethod
     def has_person() -> bool:

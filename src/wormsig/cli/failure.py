@@ -6,6 +6,7 @@ text (which may quote a secret), one line goes to the screen.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import sys
@@ -14,6 +15,7 @@ import traceback
 import click
 
 from wormsig.cli.hangup import tell
+from wormsig.cli.streams import OutputError
 from wormsig.errors import ExitCode, WormsigError
 
 ISSUES_HINT = "please report it with the log; wallets, keys and collected signatures are untouched"
@@ -31,9 +33,10 @@ def print_failure(message: str, hint: str | None = None) -> None:
     """Print one `error:` line and perhaps one `hint:` line on standard error, escaped."""
     from wormsig.render.sanitize import sanitize  # noqa: PLC0415  only a failing command pays for it
 
-    tell(f"error: {sanitize(message, 2000)}")
-    if hint:
-        tell(f"hint: {sanitize(hint, 2000)}")
+    with contextlib.suppress(OSError, OutputError):  # then the exit code has to say it alone
+        tell(f"error: {sanitize(message, 2000)}")
+        if hint:
+            tell(f"hint: {sanitize(hint, 2000)}")
 
 
 def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return per kind of failure
@@ -51,7 +54,7 @@ def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return 
         print_failure("interrupted")
         return int(ExitCode.INTERRUPTED)
     if isinstance(failure, click.exceptions.NoArgsIsHelpError):
-        click.echo(f"{failure.ctx.get_help() if failure.ctx else ''}\n", err=True)
+        tell(f"{failure.ctx.get_help() if failure.ctx else ''}\n")
         print_failure("a command is missing")
         return int(ExitCode.USAGE)
     if isinstance(failure, click.ClickException):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 
-import click
+from wormsig.cli.streams import OutputError
 
 _TERMINALS = tuple(fd for fd in (1, 2) if os.isatty(fd))
 """Looked at when the command starts: of a terminal that is gone nobody can say any more that it was one. Standard
@@ -34,15 +35,17 @@ def terminal_is_gone() -> bool:
     return True
 
 
-def tell(text: str = "", *, nl: bool = True, color: bool | None = None) -> None:
+def tell(text: str = "", *, nl: bool = True) -> None:
     """Write to standard error; that nobody is there to read it is no failure.
 
     Raises:
-        OSError: It cannot be written for another reason.
+        OutputError: It cannot be written for another reason.
+        BrokenPipeError: It is a pipe, and its other end was closed.
     """
     try:
-        click.echo(text, nl=nl, err=True, color=color)
-    except OSError:
+        sys.stderr.write(f"{text}\n" if nl else text)
+        sys.stderr.flush()
+    except (OSError, OutputError):
         if not terminal_is_gone():
             raise
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import gc
 import importlib
-import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,6 +14,7 @@ import click
 from wormsig import __version__
 from wormsig.cli.failure import TerminatedError, report_failure
 from wormsig.cli.hangup import ending_signals, hang_up
+from wormsig.cli.streams import drop_unwritten, open_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,13 +99,14 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         signal.signal(signum, _terminate)
     code: Any = 0
     try:
+        open_streams()
         # None, not 0, is what a command without a result returns: Click's own exits (--help) return their code.
         code = cli.main(args=None if argv is None else list(argv), prog_name="wormsig", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:  # `wormsig … | head`: nobody reads any more, and that is no failure of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except BaseException as failure:  # noqa: BLE001  the outermost frame: every failure becomes an exit code
         code = report_failure(failure)
+    drop_unwritten()
     gc.freeze()  # the interpreter's last collection need not look at what goes with the process
     sys.exit(code if isinstance(code, int) else 0)

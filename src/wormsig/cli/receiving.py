@@ -195,12 +195,13 @@ class Receiving(msgspec.Struct, frozen=True):
 
     def _tell(self, state: CosignerState) -> None:
         outcome, console = state.outcome, self.console
+        known = f"the outcome: {outcome.result}, txid {outcome.txid}" if outcome and outcome.txid else None
         if console.as_json:
-            console.emit(done_object(state))
+            console.emit(done_object(state), known=known)
         elif outcome is None:
             console.say(f"Kept. `wormsig resume {state.start.ceremony[:6]}` goes on, with --signer to sign.")
         elif outcome.txid is not None:
-            console.result(outcome.txid)
+            console.result(outcome.txid, known=known)
 
 
 class _Here(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import msgspec
 from wormsig.app.files import write_result
 from wormsig.ceremony import coordinator
 from wormsig.cli.notices import tell_once
+from wormsig.cli.streams import OutputError
 from wormsig.errors import UsageError, WormsigError
 from wormsig.psbt import codec
 from wormsig.render.sanitize import sanitize
@@ -142,25 +143,44 @@ class Running(msgspec.Struct, frozen=True):
         tell_once(self.console, self.home, self.relay)
         try:
             run_on_reactor(ceremony)
-        except BaseException:  # whatever happened, Ctrl-C too: nothing that was signed is lost
+        except BaseException as failure:  # whatever happened, Ctrl-C too: nothing that was signed is lost
+            if started and isinstance(failure, OutputError):
+                failure.hint = _known(started[0].state)
             if started and result:
-                self._deliver_what_there_is(started[0].state)
+                self._deliver_what_there_is(started[0].state, failure)
             raise
         if result:
             self._deliver(started[0].state, failed=False)
 
-    def _deliver_what_there_is(self, state: CoordinatorState) -> None:
+    def _deliver_what_there_is(self, state: CoordinatorState, failure: BaseException) -> None:
         """The same after a failure, which stays the one that is told: a second one is a line beside it."""
         try:
             self._deliver(state, failed=True)
         except WormsigError as error:
-            self.console.warn(sanitize(error.message, 2000))
+            if not isinstance(error, OutputError):
+                self.console.warn(sanitize(error.message, 2000))
+            elif not isinstance(failure, OutputError):
+                self.console.warn(sanitize(f"{error.message}; {error.hint}", 2000))
 
     def _deliver(self, state: CoordinatorState, *, failed: bool) -> None:
         """Print the result, then write it: what was signed is told before anything else can go wrong."""
-        console, (path, force) = self.console, self.output
+        path, force = self.output
         combined = codec.serialize(state.copy)
-        final = state.transaction
+        try:
+            self._print(state, combined, failed=failed)
+        except OutputError:  # stays the one that is told: it carries the txid
+            try:
+                if path is not None:
+                    write_result(path, combined, force=force)
+            except WormsigError as error:
+                self.console.warn(sanitize(error.message, 2000))
+            raise
+        if path is not None:
+            write_result(path, combined, force=force)
+
+    def _print(self, state: CoordinatorState, combined: bytes, *, failed: bool) -> None:
+        console, (path, _) = self.console, self.output
+        final, known = state.transaction, _known(state)
         broadcast = state.phase == "broadcast"
         if console.as_json:
             console.emit(
@@ -171,17 +191,23 @@ class Running(msgspec.Struct, frozen=True):
                     "txid": final.txid if final else None,
                     "transaction": final.serialize().hex() if final else None,
                     "psbt": base64.b64encode(combined).decode(),
-                }
+                },
+                known=known,
             )
         elif final is not None and broadcast:
-            console.result(final.txid)
+            console.result(final.txid, known=known)
         elif final is not None:
             console.say("Not broadcast. The whole transaction, which `wormsig broadcast` takes:")
-            console.result(final.serialize().hex())
+            console.result(final.serialize().hex(), known=known)
         elif path is None and not (failed and (combined == state.start.psbt or sys.stdout.isatty())):
             console.say("What was signed so far, for `wormsig combine` or another `wormsig send`:")
-            console.result(base64.b64encode(combined).decode())
+            console.result(base64.b64encode(combined).decode(), known=known)
         if failed and not coordinator.is_over(state) and not console.as_json:
             console.say(f"Everything is kept: `wormsig resume {state.start.ceremony[:6]}` goes on.")
-        if path is not None:
-            write_result(path, combined, force=force)
+
+
+def _known(state: CoordinatorState) -> str:
+    """What the result would have told, for a script whose standard output took nothing."""
+    if state.phase == "broadcast" and state.transaction is not None:
+        return f"the transaction was broadcast: {state.transaction.txid}"
+    return f"everything is kept: `wormsig resume {state.start.ceremony[:6]}` goes on"

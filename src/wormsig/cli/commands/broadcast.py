@@ -84,7 +84,9 @@ def _confirm(ready: Ready, console: Console) -> None:
 
 
 def _deliver(ready: Ready, console: Console, *, known: bool) -> None:
+    txid = ready.transaction.txid
+    told = f"the transaction was broadcast{' before' if known else ''}: {txid}"
     if console.as_json:
-        console.emit({"event": "done", "txid": ready.transaction.txid, "broadcast": True, "known": known})
+        console.emit({"event": "done", "txid": txid, "broadcast": True, "known": known}, known=told)
     else:
-        console.result(ready.transaction.txid)
+        console.result(txid, known=told)
