@@ -60,6 +60,8 @@ _MAX_REMEMBERED: Final = 1_000
 """Bytes of the largest previous transaction that is remembered; thousands of them then take a few megabytes."""
 _MOST_REMEMBERED: Final = 1 << 13
 
+_CUT: Final = "the PSBT ends in the middle: is it complete? Copy or export it again"
+
 
 def where(kind: Map, index: int) -> str:
     """The place as errors name it: `global map`, `input 3`, `output 0`."""
@@ -71,7 +73,8 @@ def _size(data: bytes, pos: int, kind: Map, index: int) -> tuple[int, int]:
     try:
         return read_compact(data, pos)
     except InputError as error:
-        raise PsbtError(error.message, where=where(kind, index)) from None
+        hint = _CUT if pos + 1 + (1 << data[pos] - 0xFC) > len(data) else None  # else it is written too long
+        raise PsbtError(error.message, where=where(kind, index), hint=hint) from None
 
 
 def _read_map(data: bytes, pos: int, kind: Map, index: int) -> tuple[dict[bytes, bytes], int]:
@@ -94,7 +97,7 @@ def _read_map(data: bytes, pos: int, kind: Map, index: int) -> tuple[dict[bytes,
             end = pos + size
             value = data[pos:end]
             if len(value) != size:
-                raise _refusal(f"value has {len(value)} bytes, not the {size} it says", kind, index, key)
+                raise _refusal(f"value ends after {len(value)} of {size} bytes", kind, index, key, hint=_CUT)
             if key in fields:
                 raise _refusal("is there twice", kind, index, key)
             fields[key] = value
@@ -102,11 +105,11 @@ def _read_map(data: bytes, pos: int, kind: Map, index: int) -> tuple[dict[bytes,
                 raise PsbtError(f"has more than {MAX_MAP_FIELDS} fields", where=where(kind, index))
             pos = end
     except IndexError:
-        raise PsbtError("ends within a map", where=where(kind, index)) from None
+        raise PsbtError("ends within a map", where=where(kind, index), hint=_CUT) from None
 
 
-def _refusal(problem: str, kind: Map, index: int, key: bytes) -> PsbtError:
-    return PsbtError(problem, where=where(kind, index), field=field_name(kind, key))
+def _refusal(problem: str, kind: Map, index: int, key: bytes, *, hint: str | None = None) -> PsbtError:
+    return PsbtError(problem, where=where(kind, index), field=field_name(kind, key), hint=hint)
 
 
 def _check_map(fields: dict[bytes, bytes], version: int, kind: Map, index: int) -> None:
@@ -262,7 +265,7 @@ class _Split:
         try:
             for index in indices:
                 if pos == len(data):
-                    self.error = PsbtError("is missing", where=where(kind, index))
+                    self.error = PsbtError("is missing", where=where(kind, index), hint=_CUT)
                     return pos
                 alike = read_alike(data, pos, known[index]) if index < patterned else None
                 if alike is None:
@@ -342,12 +345,13 @@ def from_any(data: bytes | str, *, limit: int = MAX_FILE_PSBT) -> bytes:
         return data
     if len(data) > limit + limit // 2:  # base64 takes four thirds, line breaks a little more
         raise PsbtError(f"has more than the {limit} bytes allowed")
+    text = b"".join((data.encode("utf-8", "replace") if isinstance(data, str) else data).split())
     try:
-        text = data.encode("ascii") if isinstance(data, str) else data
-        text = b"".join(text.split())
         raw = base64.b64decode(text, validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        raise InputError("is neither a PSBT nor base64 of one") from None
+    except binascii.Error:
+        begun = text.startswith(_BASE64_START)
+        hint = "it begins as base64 of a PSBT does: is it complete? Copy or export it again" if begun else None
+        raise InputError("is neither a PSBT nor base64 of one", hint=hint) from None
     if not raw.startswith(MAGIC):
         raise InputError("is not a PSBT", hint=f"base64 of a PSBT begins with {_BASE64_START.decode()}")
     return raw

@@ -102,3 +102,26 @@ def test_the_message_names_the_place_first() -> None:
     with pytest.raises(PsbtError) as caught:
         parse(raw)
     assert str(caught.value) == "input 1, PSBT_IN_SIGHASH_TYPE: value has 1 bytes, not 4"
+
+
+def test_what_is_cut_off_anywhere_is_said_to_be_incomplete() -> None:
+    raw = serialize(PSBT)
+    for size in range(5, len(raw)):
+        with pytest.raises(PsbtError) as caught:
+            parse(raw[:size])
+        assert "is it complete?" in (caught.value.hint or ""), (size, str(caught.value))
+    for text in (base64.b64encode(raw)[:-3], base64.b64encode(raw)[:41]):
+        with pytest.raises(InputError) as refused:
+            parse(from_any(text))
+        assert "is it complete?" in (refused.value.hint or "")
+
+
+def test_a_value_that_is_cut_off_is_told_with_how_much_of_it_is_there() -> None:
+    with pytest.raises(PsbtError, match="PSBT_GLOBAL_UNSIGNED_TX: value ends after 1 of 105 bytes"):
+        parse(b"psbt\xff\x01\x00\x69\x02")
+
+
+def test_a_length_that_is_written_too_long_is_not_called_incomplete() -> None:
+    with pytest.raises(PsbtError) as caught:
+        parse(b"psbt\xff\x01\x00\xfd\x01\x00\x02\x00")
+    assert caught.value.hint is None
