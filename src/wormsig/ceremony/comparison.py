@@ -16,9 +16,11 @@ from wormsig.ceremony.receipt_checks import heads, is_true, told_head
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wormsig.ceremony.receipt import LetterPart, PairPart, Receipt, SignaturePart
+    from wormsig.ceremony.receipt import CoinPart, LetterPart, PairPart, Receipt, SignaturePart
 
 Verdict = Literal["agrees", "differs", "open"]
+Unit = Literal["", "sat", "vB", "bytes", "key"]
+"""What the values of a statement are; a `key` is a fingerprint."""
 
 _SAID = ("kind", "sha256", "size", "result", "txid", "reason", "accepted", "rejected", "problems", "seen", "head")
 """What receipts say of a letter."""
@@ -33,6 +35,7 @@ class Statement(msgspec.Struct, frozen=True):
         ours: What ours says; None when it says nothing.
         theirs: What the other one says.
         why: What is wrong with it, where the two values do not show that.
+        unit: Of the two values.
     """
 
     what: str
@@ -40,6 +43,7 @@ class Statement(msgspec.Struct, frozen=True):
     ours: str | None = None
     theirs: str | None = None
     why: str = ""
+    unit: Unit = ""
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -174,7 +178,7 @@ def _facts(ours: Receipt, theirs: Receipt) -> Iterator[Statement]:
     mine, other = ours.final, theirs.final
     yield from _same("final transaction", mine and mine.txid, other and other.txid)
     yield from _same("final transaction with its signatures", mine and mine.wtxid, other and other.wtxid)
-    yield from _same("size of the final transaction", mine and mine.vsize, other and other.vsize)
+    yield from _same("size of the final transaction", mine and mine.vsize, other and other.vsize, "vB")
 
 
 def _transaction(ours: Receipt, theirs: Receipt) -> Iterator[Statement]:
@@ -184,17 +188,21 @@ def _transaction(ours: Receipt, theirs: Receipt) -> Iterator[Statement]:
     alike = mine is not None and other is not None and mine.id == other.id and mine.known and other.known
     for number, (coin, theirs_) in enumerate(zip(ours.inputs, theirs.inputs, strict=False)):
         yield from _same(f"input {number}", coin.outpoint, theirs_.outpoint)
-        yield from _same(f"amount of input {number}", coin.sats, theirs_.sats)
+        yield from _same(f"amount of input {number}", coin.sats, theirs_.sats, "sat")
         if alike:
-            yield from _same(f"input {number} in the wallet", (coin.mine, coin.path), (theirs_.mine, theirs_.path))
+            yield from _same(f"input {number} in the wallet", _place(coin), _place(theirs_))
     for number, (output, their) in enumerate(zip(ours.outputs, theirs.outputs, strict=False)):
-        yield from _same(f"amount of output {number}", output.sats, their.sats)
+        yield from _same(f"amount of output {number}", output.sats, their.sats, "sat")
         yield from _same(f"script of output {number}", output.script, their.script)
         yield from _same(f"address of output {number}", output.address, their.address)
         if alike:
             yield from _same(f"output {number} in the wallet", (output.kind, output.path), (their.kind, their.path))
-    yield from _same("fee", ours.fee_sats, theirs.fee_sats)
+    yield from _same("fee", ours.fee_sats, theirs.fee_sats, "sat")
     yield from _same("locktime", ours.locktime, theirs.locktime)
+
+
+def _place(coin: CoinPart) -> tuple[str, str | None]:
+    return ("yes" if coin.mine else "no", coin.path)
 
 
 def _wallet_id(receipt: Receipt) -> str | None:
@@ -205,11 +213,11 @@ def _has_early_signatures(receipt: Receipt) -> bool:
     return any(each.origin == "proposal" for each in receipt.signatures)
 
 
-def _same(what: str, ours: Any, theirs: Any) -> Iterator[Statement]:  # noqa: ANN401  whatever a receipt can say
+def _same(what: str, ours: Any, theirs: Any, unit: Unit = "") -> Iterator[Statement]:  # noqa: ANN401  whatever there is
     """The statement that two values make; none where only one side says something."""
     if ours is None or theirs is None:
         return
-    yield Statement(what, "agrees" if ours == theirs else "differs", _text(ours), _text(theirs))
+    yield Statement(what, "agrees" if ours == theirs else "differs", _text(ours), _text(theirs), unit=unit)
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401  same
@@ -262,15 +270,16 @@ def _letters(ours: Receipt, mine: PairPart, theirs: Receipt, other: PairPart) ->
             yield from _same(what, part.digest, said.digest)
             if part.digest == said.digest:
                 for name in _SAID:
-                    yield from _differing(f"{what}, {name}", getattr(part, name), getattr(said, name))
+                    unit: Unit = "bytes" if name == "size" else ""
+                    yield from _differing(f"{what}, {name}", getattr(part, name), getattr(said, name), unit)
         if len(sent) > len(named):
             yield _beyond(ours, mine, theirs, sent[len(named)])
         elif len(named) > len(sent):
             yield _beyond(theirs, other, ours, named[len(sent)])
 
 
-def _differing(what: str, ours: Any, theirs: Any) -> Iterator[Statement]:  # noqa: ANN401  same
-    yield from (each for each in _same(what, ours, theirs) if each.verdict == "differs")
+def _differing(what: str, ours: Any, theirs: Any, unit: Unit) -> Iterator[Statement]:  # noqa: ANN401  same
+    yield from (each for each in _same(what, ours, theirs, unit) if each.verdict == "differs")
 
 
 def _beyond(longer: Receipt, pair: PairPart, shorter: Receipt, part: LetterPart) -> Statement:
@@ -323,7 +332,7 @@ def _signatures(ours: Receipt, mine: PairPart, theirs: Receipt, other: PairPart)
             same = each.fingerprint == there.fingerprint or None in (each.fingerprint, there.fingerprint)
             verdict: Verdict = "agrees" if same else "differs"
             one, two = (there, each) if we_coordinate else (each, there)
-            yield Statement(_mark(each), verdict, one.fingerprint, two.fingerprint)
+            yield Statement(_mark(one), verdict, one.fingerprint, two.fingerprint, unit="key")
         elif arrived and all_taken:
             yield Statement(_mark(each), "differs", why="the cosigner made it, and the coordinator does not have it")
 
@@ -341,4 +350,4 @@ def _own_signatures(ours: Receipt, theirs: Receipt) -> Iterator[Statement]:
 
 def _mark(part: SignaturePart) -> str:
     who = part.fingerprint or part.pubkey[:8]
-    return f"signature of [{who}] on input {part.input}"
+    return f"signature of {f'{part.name} ' if part.name else ''}[{who}] on input {part.input}"

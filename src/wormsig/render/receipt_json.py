@@ -25,7 +25,14 @@ def comparison_json(comparison: Comparison) -> str:
             "agrees": not comparison.differing,
             "pair": comparison.pair,
             "statements": [
-                {"what": each.what, "verdict": each.verdict, "ours": each.ours, "theirs": each.theirs, "why": each.why}
+                {
+                    "what": each.what,
+                    "verdict": each.verdict,
+                    "ours": each.ours,
+                    "theirs": each.theirs,
+                    "why": each.why,
+                    "unit": each.unit,
+                }
                 for each in comparison.statements
             ],
         }

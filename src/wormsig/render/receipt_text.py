@@ -177,12 +177,20 @@ def _statement(each: Statement) -> list[Line]:
     first = f"{each.verdict:<8}"
     what = sanitize(each.what, 300)
     if each.verdict == "agrees":
-        said = "" if each.ours is None else f": {sanitize(each.ours, 300)}"
+        said = "" if each.ours is None or each.unit == "key" else f": {_value(each, each.ours, 300)}"
         return wrapped(f"{what}{said}", first=first, rest=" " * 10)
     lines = wrapped(
         f"{what}{': ' if each.why else ''}{sanitize(each.why, 300)}", first=first, rest=" " * 10, style=style
     )
     for whose, value in (("ours", each.ours), ("theirs", each.theirs)):
         if value is not None:
-            lines += wrapped(sanitize(value, 1000), first=f"{'':10}{whose:<7}", rest=" " * 17, style=style)
+            lines += wrapped(_value(each, value, 1000), first=f"{'':10}{whose:<7}", rest=" " * 17, style=style)
     return lines
+
+
+def _value(each: Statement, value: str, limit: int) -> str:
+    """One side's value, with its unit."""
+    if each.unit == "sat":
+        return words.amount(int(value))
+    shown = sanitize(value, limit)
+    return f"[{shown}]" if each.unit == "key" else f"{shown} {each.unit}".rstrip()

@@ -125,6 +125,29 @@ def test_differences_stand_last() -> None:
     assert "differs" in verdicts
 
 
+def test_a_comparison_shows_units_words_and_names() -> None:
+    ours, theirs = PLAY.ours(), PLAY.theirs("bob")
+    lines = plain(comparison_lines(compare(ours, theirs))).splitlines()
+    fingerprint = next(each.fingerprint for each in theirs.signatures if each.origin == "here")
+    assert "agrees  amount of input 0: 1.00000000 BTC" in lines
+    assert "agrees  fee: 2000 sat" in lines
+    assert ours.final is not None
+    assert f"agrees  size of the final transaction: {ours.final.vsize} vB" in lines
+    assert f"agrees  input 0 in the wallet: yes, {ours.inputs[0].path}" in lines
+    assert f"agrees  signature of bob [{fingerprint}] on input 0" in lines
+    outputs = (msgspec.structs.replace(theirs.outputs[0], sats=31_000_000), *theirs.outputs[1:])
+    inputs = tuple(msgspec.structs.replace(each, mine=False, path=None) for each in theirs.inputs)
+    signatures = tuple(msgspec.structs.replace(each, fingerprint="01234567") for each in theirs.signatures)
+    other = msgspec.structs.replace(theirs, outputs=outputs, inputs=inputs, signatures=signatures)
+    shown = [" ".join(line.split()) for line in plain(comparison_lines(compare(ours, other))).splitlines()]
+    at = shown.index("differs amount of output 0")
+    assert shown[at + 1 : at + 3] == ["ours 0.30000000 BTC", "theirs 0.31000000 BTC"]
+    at = shown.index("differs input 0 in the wallet")
+    assert shown[at + 1 : at + 3] == [f"ours yes, {ours.inputs[0].path}", "theirs no"]
+    at = shown.index(f"differs signature of bob [{fingerprint}] on input 0")
+    assert shown[at + 1 : at + 3] == [f"ours [{fingerprint}]", "theirs [01234567]"]
+
+
 @pytest.mark.parametrize("layout", [WIDE, NARROW])
 def test_a_drawing_holds_every_amount_and_stays_in_its_frame(layout: object) -> None:
     shown = drawing(PLAY.ours(), layout)  # type: ignore[arg-type]
