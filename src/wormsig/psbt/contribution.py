@@ -128,7 +128,7 @@ def transaction_differences(mine: Transaction, other: Transaction) -> tuple[str,
             found.append(f"input {index} has sequence {their.sequence}, not {our.sequence}")
     for index, (paid, pays) in enumerate(zip(mine.outputs, other.outputs, strict=False)):
         if paid.sats != pays.sats:
-            found.append(f"output {index} pays {pays.sats} sat, not {paid.sats}")
+            found.append(f"output {index} pays {pays.sats} sat, not {paid.sats} sat")
         if paid.script != pays.script:
             found.append(f"output {index} pays another script")
     return tuple(found)

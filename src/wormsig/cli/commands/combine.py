@@ -18,6 +18,7 @@ from wormsig.cli import options
 from wormsig.errors import PeerError
 from wormsig.psbt import codec
 from wormsig.render.sanitize import sanitize
+from wormsig.review.words import count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _SOURCE_WIDTH = 80
 """Characters of what an answer is called."""
+_NAMED = 3
+"""Answers that the last line names."""
 
 
 @click.command("combine")
@@ -63,7 +66,7 @@ def command(
     for answer in combined.answers:
         _tell(answer, console)
     most = max(combined.missing.values(), default=0)
-    console.say("Complete." if not most else f"{most} more signature{'s' if most > 1 else ''} needed.")
+    console.say("Complete." if not most else f"{count(most, 'more signature')} needed.")
     raw = codec.serialize(combined.psbt)
     if path is not None:
         write_file(path, raw, force=force)
@@ -72,10 +75,10 @@ def command(
     elif path is None:
         console.result(base64.b64encode(raw).decode())
     if combined.wrong:
-        first = combined.wrong[0]
-        raise PeerError(
-            f"{len(combined.wrong)} of {len(answers)} answers held something wrong; {first.source}: "
-            f"{first.rejected[0]}",
+        sources = [answer.source for answer in combined.wrong]
+        named = ", ".join(sources[:_NAMED]) + (", …" if len(sources) > _NAMED else "")
+        raise PeerError(  # what is wrong with each was told above
+            f"{len(sources)} of {count(len(answers), 'answer')} held something wrong: {named}",
             hint="what was good is in the output; nothing else was taken",
         )
 
@@ -89,8 +92,8 @@ def _name(argument: str) -> str:
 
 def _tell(answer: AnswerReport, console: Console) -> None:
     source = sanitize(answer.source, _SOURCE_WIDTH)
-    for label, count in answer.taken.items():
-        console.say(f"{source}: {sanitize(label, 80)} signed {count} input{'s' if count > 1 else ''}, verified")
+    for label, inputs in answer.taken.items():
+        console.say(f"{source}: {sanitize(label, 80)} signed {count(inputs, 'input')}, verified")
     if not answer.taken and not answer.rejected:
         console.say(f"{source}: nothing new")
     for line in answer.rejected:
