@@ -267,9 +267,11 @@ async def test_both_come_back_at_the_same_moment_three_times(table: Table) -> No
         await stopped(thinking)
         await stopped(leading)
         alice, bob = Watcher(), Watcher(Deferred())
-        leading, thinking = table.lead(ceremony, alice), table.join("bob", bob, ceremony=ceremony)
+        leading = table.lead(ceremony, alice, linger=1)
+        thinking = table.join("bob", bob, ceremony=ceremony)
         await until(lambda one=alice, other=bob: one.heard(status.PsbtDelivered) and other.asked)
         assert not alice.codes, "nobody needs a code"
+        assert [told.awaited for told in alice.told if isinstance(told, status.Started)] == [("bob",)]
     assert bob.answer is not None
     bob.answer.callback(Verdict(sign=True))
     assert (await thinking).outcome.txid == (await leading).transaction.txid
@@ -393,4 +395,8 @@ async def test_who_declined_and_does_not_come_back_is_not_waited_for_without_end
     declining = table.join("bob", Watcher(no), code=await code_for(alice, "bob"))
     await ended(declining, RefusedError)
     await ended(leading, ThresholdError)
-    assert "never" in str(await ended(table.lead(ceremony, Watcher(), linger=1), ThresholdError))
+    again = Watcher()
+    failure = await ended(table.lead(ceremony, again, linger=1), ThresholdError)
+    assert "never" in str(failure)
+    assert f"`wormsig resume {ceremony[:6]}`" in failure.hint
+    assert status.MayReturn("bob", "declined", 1) in again.told

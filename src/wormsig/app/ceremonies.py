@@ -104,6 +104,7 @@ def _coordinator(
         signed=_signers(state.copy, wallets.get(state.start.wallet or "")),
         awaits=tuple(_awaited(state, effect) for effect in coordinator.pending(state)),
         cosigners=tuple((each.name, str(each.stage)) for each in state.cosigners.values()),
+        notes=tuple((each.name, each.note) for each in state.cosigners.values() if each.note),
         txid=state.transaction.txid if state.transaction else state.copy.txid,
         open=row.ended is None,
         process=process,

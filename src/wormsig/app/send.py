@@ -131,6 +131,11 @@ class Coordinator:
         return self._table.state
 
     @property
+    def _resume(self) -> str:
+        """The command that goes on with it."""
+        return f"wormsig resume {self.state.start.ceremony[:6]}"
+
+    @property
     def _transaction(self) -> Transaction:
         assert self.state.transaction is not None  # noqa: S101  asked only after Finalized
         return self.state.transaction
@@ -190,11 +195,13 @@ class Coordinator:
                 raise RefusedError("the ceremony was cancelled", hint=machine.left_behind(self.state))
 
     def _announce(self) -> None:
-        have, need = machine.held(self.state), self.state.start.threshold
+        start, have, tell = self.state.start, machine.held(self.state), self._table.watch.status
         if self._plan.signer:
-            self._table.watch.status(status.SignedHere(self._plan.signer, have, need))
-        start = self.state.start
-        self._table.watch.status(status.Started(start.ceremony, "coordinator", need, have, start.cosigners))
+            tell(status.SignedHere(self._plan.signer, have, start.threshold))
+        gone_on = self._plan.linger > 0  # else everybody's code is shown next
+        names = tuple(each.cosigner for each in machine.pending(self.state) if isinstance(each, machine.Converse))
+        awaited = names if gone_on else ()
+        tell(status.Started(start.ceremony, "coordinator", start.threshold, have, start.cosigners, awaited))
 
     def _start_talks(self) -> None:
         """Begin to talk with whoever is to be talked with now; in a chain that is one after another."""
@@ -215,6 +222,8 @@ class Coordinator:
                 self._start_talk(each.name)
                 if each.stage is not Stage.SIGNED and (asked or self._plan.linger):
                     self._hoped_for.add(each.name)
+                    if not asked:
+                        self._table.watch.status(status.MayReturn(each.name, str(each.stage), self._plan.linger))
 
     def _stop_hoping(self) -> None:
         """Who said no, or nothing of use, had the time to come back; but for those who were given a new code."""
@@ -324,7 +333,7 @@ class Coordinator:
         why = "time is up" if self._expired else "nobody is left who could sign"
         return ThresholdError(
             f"{machine.held(state)} of {state.start.threshold} signatures, and {why}: {', '.join(said)}",
-            hint="nothing is lost: `wormsig resume` goes on with what was signed so far",
+            hint=f"nothing is lost: `{self._resume}` goes on with what was signed so far",
         )
 
     # -- the transaction -------------------------------------------------------------------------------------------
@@ -372,7 +381,7 @@ class Coordinator:
                 self._table.record(machine.NodeRefused((acceptance.reason or "")[:MAX_TEXT]))
             raise NodeError(
                 f"the node does not accept the transaction: {acceptance.reason}",
-                hint=acceptance.hint or "the signatures are good and kept; `wormsig resume` tries again",
+                hint=acceptance.hint or f"the signatures are good and kept; `{self._resume}` tries again",
             )
         watch.status(status.NodeAccepts(final.vsize))
         if not await watch.ask_broadcast(final.txid):

@@ -14,13 +14,22 @@ class _Told(msgspec.Struct, frozen=True):
 
 
 class Started(_Told, frozen=True):
-    """A ceremony exists in the journal."""
+    """A ceremony exists in the journal; `awaited`: who is waited for without a new code, when one goes on with it."""
 
     ceremony: str
     role: str
     threshold: int
     have: int
     cosigners: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
+
+
+class MayReturn(_Told, frozen=True):
+    """Somebody who has answered, and did not sign, is given some seconds to come back and think again."""
+
+    cosigner: str
+    stage: str
+    seconds: float
 
 
 class SignedHere(_Told, frozen=True):
@@ -254,6 +263,6 @@ Status = (
     Started | SignedHere | CodeReady | PeerConnected | PsbtDelivered | PeerProgress | SignaturesTaken | AnswerRefused
     | PeerDeclined | CodeFailed | PeerLost | ConnectionNotice | RelayChosen | RelayPaused | ThresholdReached
     | NodeAccepts | Broadcast
-    | OutcomeDelivered | StillToTell | Joined | PsbtReceived | SignedBefore | ApprovedBefore | AnswerSent
+    | OutcomeDelivered | StillToTell | MayReturn | Joined | PsbtReceived | SignedBefore | ApprovedBefore | AnswerSent
     | DeclineSent | AnswerJudged | OutcomeSeen | CoordinatorGone | Rejoining | Rejoined
 )  # fmt: skip

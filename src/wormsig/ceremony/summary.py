@@ -41,6 +41,7 @@ class Summary(msgspec.Struct, frozen=True):
         signed: Names, else fingerprints, of the keys that signed; for a cosigner `here` when it was signed here.
         awaits: What it waits for.
         cosigners: Name and stage of each (coordinator only).
+        notes: By name, what a cosigner said or what was wrong (coordinator only).
         txid: Of the unsigned transaction, or of the final one when there is one; display hex.
         outcome: How the coordinator says it ended (cosigner only).
         open: Something is still to be done.
@@ -59,6 +60,7 @@ class Summary(msgspec.Struct, frozen=True):
     signed: tuple[str, ...] = ()
     awaits: tuple[Waiting, ...] = ()
     cosigners: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     txid: str | None = None
     outcome: str | None = None
     open: bool = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from wormsig.render.lines import Line, Style, wrapped
-from wormsig.render.sanitize import sanitize
+from wormsig.render.sanitize import quote, sanitize
 from wormsig.review import words
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ _AWAITED = {
     "outcome": "signed and sent; waits for the outcome",
     "to-decline": "declined here; the coordinator does not know it yet",
 }
+_LEFT_OUT = ("declined", "misbehaved", "nothing-new")
 _PHASES = {
+    "collecting": "signatures are missing, and nobody is asked for them",
     "kept": "complete, and kept: not broadcast",
     "decline-told": "declined",
     "over": "over",
@@ -65,6 +67,7 @@ def summary_object(summary: Summary) -> dict[str, Any]:
         **structs.asdict(summary),
         "awaits": [structs.asdict(each) for each in summary.awaits],
         "cosigners": dict(summary.cosigners),
+        "notes": dict(summary.notes),
         "resume": f"wormsig resume {summary.id}" if summary.open else None,
     }
 
@@ -84,6 +87,8 @@ def summary_lines(summary: Summary, now: int, *, alone: bool = True) -> list[Lin
     lines = wrapped(" · ".join(parts), first=f"{ident:<6}  ", rest=_INDENT, style=Style.STRONG)
     for text in (_signed(summary), _standing(summary)):
         lines += wrapped(text, first=_INDENT) if text else []
+    for text in _left_out(summary):
+        lines += wrapped(text, first=_INDENT)
     for each in summary.awaits:
         lines += wrapped(_awaited(each), first=_INDENT)
     if summary.process is not None:
@@ -102,6 +107,23 @@ def _signed(summary: Summary) -> str:
     return f"{summary.have} of {summary.need} signatures{who}"
 
 
+def _left_out(summary: Summary) -> list[str]:
+    """Who answered and did not sign, while signatures are missing; and what can be done when nobody else is asked."""
+    if summary.phase != "collecting":
+        return []
+    notes, words_ = dict(summary.notes), []
+    left_out = [(name, stage) for name, stage in summary.cosigners if stage in _LEFT_OUT]
+    for name, stage in left_out:
+        why = f": {quote(notes[name], 200)}" if notes.get(name) else ""
+        words_.append(f"{sanitize(name, _NAME)} {_STAGES[stage]}{why}")
+    if left_out and not summary.awaits:
+        words_.append(
+            "nobody else is asked; who did not sign may still do it: with `wormsig resume` on both sides, or with"
+            f" a new code from here (--new-code {sanitize(left_out[0][0], _NAME)})"
+        )
+    return words_
+
+
 def _standing(summary: Summary) -> str:
     """Where a ceremony stands that waits for nothing."""
     if summary.outcome is not None and not summary.awaits:
@@ -109,6 +131,8 @@ def _standing(summary: Summary) -> str:
     if summary.open and summary.awaits:
         return ""
     if summary.awaits and summary.role == "cosigner":
+        return ""
+    if _left_out(summary):
         return ""
     return _PHASES.get(summary.phase, summary.phase)
 

@@ -34,6 +34,11 @@ _TOLD = {
     "cancelled": "was told: cancelled",
     "failed": "was told: it failed",
 }
+_ANSWERED = {
+    "declined": "declined before",
+    "nothing-new": "brought nothing new before",
+    "misbehaved": "answered wrongly before",
+}
 _SEEN = {
     "mempool": "your node has it in its mempool",
     "block": "your node has it in a block",
@@ -63,7 +68,7 @@ _OfOurs: TypeAlias = (
 _OfCeremony: TypeAlias = (
     told.Started | told.SignedHere | told.SignaturesTaken | told.AnswerRefused
     | told.PeerDeclined | told.ThresholdReached | told.NodeAccepts | told.Broadcast | told.OutcomeDelivered
-    | told.StillToTell
+    | told.StillToTell | told.MayReturn
 )  # fmt: skip
 
 
@@ -151,10 +156,14 @@ def _about_connection(status: _OfConnection) -> str:  # noqa: PLR0911  one line 
             assert_never(status)
 
 
-def _about_ceremony(status: _OfCeremony) -> str:  # noqa: C901, PLR0911  one line per status
+def _about_ceremony(status: _OfCeremony) -> str:  # noqa: C901, PLR0911, PLR0912  one line per status
     match status:
-        case told.Started(ceremony=ceremony, threshold=need, have=have):
-            return f"Ceremony {sanitize(ceremony[:6])}: {have} of {need} signatures."
+        case told.Started(ceremony=ceremony, threshold=need, have=have, awaited=awaited):
+            whom = f" Waits for {', '.join(sanitize(name, 40) for name in awaited)}." if awaited else ""
+            return f"Ceremony {sanitize(ceremony[:6])}: {have} of {need} signatures.{whom}"
+        case told.MayReturn(cosigner=who, stage=stage, seconds=seconds):
+            before = _ANSWERED.get(stage, "answered before")
+            return _of(who, f"{before}; waits {seconds:.0f} s for them to come back with `wormsig resume`")
         case told.SignedHere(signer=signer, have=have, need=need):
             return f"Signed with {sanitize(signer, 80)}: {have} of {need} signatures."
         case told.SignaturesTaken():

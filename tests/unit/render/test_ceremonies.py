@@ -65,6 +65,22 @@ def test_a_coordinator_sees_who_signed_who_is_awaited_and_how_to_go_on() -> None
     ]
 
 
+def test_a_coordinator_sees_who_declined_and_what_is_possible_next() -> None:
+    declined = changed(
+        COORDINATOR, awaits=(), cosigners=(("carol", "declined"),), notes=(("carol", "not this\nmonth"),)
+    )
+    lines = shown(declined)
+    assert lines[1:3] == ["        1 of 2 signatures: alice", '        carol declined: "not this\\x0amonth"']
+    assert "`wormsig resume` on both sides, or with a new code from here (--new-code carol)" in " ".join(
+        " ".join(lines[3:-1]).split()
+    )
+    assert lines[-1] == "        go on: wormsig resume 7f3a19"
+    assert "collecting" not in "".join(lines)
+    waiting = changed(declined, awaits=(Waiting("cosigner", "bob", "offered"),))
+    assert shown(waiting)[2:4] == [lines[2], "        waits for bob: has the PSBT"]
+    assert "--new-code" not in "".join(shown(waiting))
+
+
 def test_a_cosigner_sees_that_it_waits_for_a_decision() -> None:
     assert shown(COSIGNER) == [
         "7f3a19  cosigner · family · signet · 0.30001176 BTC · 1 day ago",
@@ -157,6 +173,7 @@ def test_the_object_for_scripts() -> None:
             {"what": "cosigner", "who": "carol", "stage": "waiting"},
         ],
         "cosigners": {"bob": "offered", "carol": "waiting"},
+        "notes": {},
         "txid": "c0ffee" + "0" * 58,
         "outcome": None,
         "open": True,

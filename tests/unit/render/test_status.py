@@ -15,6 +15,14 @@ WORDS = "adroitness unravel absurd Jupiter"
 
 EXAMPLES: list[tuple[told.Status, str]] = [
     (told.Started("7f3a19" + "0" * 26, "coordinator", 2, 1, ("bob",)), "Ceremony 7f3a19: 1 of 2 signatures."),
+    (
+        told.Started("7f3a19" + "0" * 26, "coordinator", 2, 1, ("bob", "carol"), ("bob",)),
+        "Ceremony 7f3a19: 1 of 2 signatures. Waits for bob.",
+    ),
+    (
+        told.MayReturn("carol", "declined", 30.0),
+        "  carol        declined before; waits 30 s for them to come back with `wormsig\n               resume`",
+    ),
     (told.SignedHere("key:alice.key", 1, 2), "Signed with key:alice.key: 1 of 2 signatures."),
     (told.CodeReady("bob", "7-guitarist-revenge-orca"), "  bob          7-guitarist-revenge-orca"),
     (told.CodeReady("bob", "4-miracle-flagpole", replaces=True), "  bob          new code: 4-miracle-flagpole"),
