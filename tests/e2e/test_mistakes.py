@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from conftest import RunWormsig
     from support.world import World
-COINS = 1
+COINS = 2
 
 
 def errors(stderr: str) -> list[str]:
@@ -78,7 +78,7 @@ def at_a_terminal(world: World, *arguments: object) -> Any:
 def test_a_mistyped_code_is_asked_about_before_it_burns(world: World) -> None:
     signer = world["bob"].signer
     child = at_a_terminal(world, "receive", "987-guitarist-revenge-orka", "--signer", signer)
-    child.expect(r"orka \(is it orca\?\)\. +Use the code +as it is\? \[y/N\] ")
+    child.expect(r"Not in the list of words: orka \(is it orca\?\)\.\r\nUse the code as it is\? \[y/N\] ")
     child.sendline("")
     child.expect("error: the code was not used")
     child.expect(pexpect.EOF)

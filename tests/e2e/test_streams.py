@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+import pexpect
 import pytest
 
 from support.hostile import Scene, scene_of
@@ -79,6 +80,35 @@ def test_the_txid_of_what_was_broadcast_is_told_where_the_result_cannot_be(world
         assert file is None or codec.parse(file.read_bytes()).txid == txid
         assert as_person(world, "alice", "status", "--all") == (9, [FULL])
         assert as_person(world, "alice", "receipt") == (9, [FULL])
+
+
+def in_a_terminal(env: Mapping[str, str], columns: int, *arguments: object) -> list[str]:
+    """The lines on the screen of a command that fails, before the terminal breaks any."""
+    child = pexpect.spawn(
+        sys.executable, ["-m", "wormsig", *map(str, arguments)], env=dict(env), encoding="utf-8", timeout=LIMIT,
+        dimensions=(50, columns),
+    )  # fmt: skip
+    shown: str = child.read()
+    child.close()
+    return shown.splitlines()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 90])
+def test_a_failure_is_folded_at_words_in_a_terminal_and_one_line_in_a_pipe(
+    clean_env: dict[str, str], home: Path, columns: int
+) -> None:
+    Registry(home / "wallets").save(scene_of().wallet)
+    arguments = ("inspect", "nix", "--wallet", "famly")
+    error, hint = wormsig(clean_env, *arguments).stderr.decode().splitlines()
+    assert len(hint) > columns
+    lines = in_a_terminal(clean_env, columns, *arguments)
+    assert max(map(len, lines)) <= columns
+    second = next(at for at, line in enumerate(lines) if line.startswith("hint: "))
+    for one, folded in ((error, lines[:second]), (hint, lines[second:])):
+        label = one.index(" ") + 1
+        assert all(line[:label] == " " * label and line[label] != " " for line in folded[1:])
+        assert " ".join(line.strip() for line in folded) == one
+    assert any("`wormsig wallet list`" in line for line in lines)
 
 
 def test_a_closed_pipe_is_quiet(clean_env: dict[str, str], pay: Path) -> None:

@@ -247,7 +247,7 @@ async def at_the_end(stage: Stage) -> tuple[Terminal, list[Mallory], Psbt]:
     alice.types("y")
     bob = await joins(stage, alice, "bob")
     await bob.answer(stage.sign(await bob.proposal(), "bob"))
-    await alice.sees(rf"Broadcast {psbt.txid}\? \[y/N\] ")
+    await alice.sees(rf"Transaction {psbt.txid}\r\nBroadcast\? \[y/N\] ")
     return alice, [bob], psbt
 
 
@@ -292,9 +292,9 @@ async def test_what_happens_meanwhile_is_told_above_the_question(stage: Stage) -
     await dave.proposal()
     await bob.answer(stage.sign(await bob.proposal(), "bob"))
     await carol.answer(stage.sign(await carol.proposal(), "carol"))
-    await alice.sees(r"Broadcast [0-9a-f]{64}\? \[y/N\] ")
+    await alice.sees(r"Transaction [0-9a-f]{64}\r\nBroadcast\? \[y/N\] ")
     dave.channel.progress(dave.ceremony, "signing")
-    await alice.sees(r"\r\n +dave +is signing\r\nBroadcast [0-9a-f]{64}\? \[y/N\] ")
+    await alice.sees(r"\r\n +dave +is signing\r\nBroadcast\? \[y/N\] ")
     alice.types("y")
     for peer in (bob, carol, dave):
         peer.listen()

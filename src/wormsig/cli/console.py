@@ -14,8 +14,9 @@ import click
 import msgspec
 
 from wormsig.cli.hangup import tell
-from wormsig.cli.streams import OutputError
+from wormsig.cli.streams import WIDTH, OutputError, terminal_width
 from wormsig.errors import UsageError
+from wormsig.render.lines import folded
 from wormsig.render.sanitize import to_json
 
 
@@ -77,8 +78,13 @@ class Console(msgspec.Struct, frozen=True):
         if not self.has_person():
             raise UsageError(f"{what} needs an answer, and there is no terminal to ask on", hint=hint)
 
-    def ask(self, question: str, *, hint: str = "use -y to answer with yes in a script") -> bool:
+    def ask(self, question: str, before: str = "", *, hint: str = "use -y to answer with yes in a script") -> bool:
         """Ask once; the default is no. True at once with `-y`.
+
+        Args:
+            question: Short enough to stay in one line with its answer.
+            before: What it is about, folded for the terminal.
+            hint: What a script may do.
 
         Raises:
             UsageError: No `-y` and no terminal.
@@ -86,6 +92,8 @@ class Console(msgspec.Struct, frozen=True):
         if self.yes:
             return True
         self.need_person(f"the question {question!r}", hint=hint)
+        if before:
+            tell(folded(before, first="", width=terminal_width() or WIDTH))
         while True:
             answer = yes_or_no(self.read_line(f"{question} [y/N]"))
             if answer is not None:

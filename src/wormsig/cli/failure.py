@@ -15,7 +15,7 @@ import traceback
 import click
 
 from wormsig.cli.hangup import tell
-from wormsig.cli.streams import OutputError
+from wormsig.cli.streams import OutputError, terminal_width
 from wormsig.errors import ExitCode, WormsigError
 
 ISSUES_HINT = "please report it with the log; wallets, keys and collected signatures are untouched"
@@ -30,13 +30,23 @@ class TerminatedError(BaseException):
 
 
 def print_failure(message: str, hint: str | None = None) -> None:
-    """Print one `error:` line and perhaps one `hint:` line on standard error, escaped."""
+    """Print one `error:` line and perhaps one `hint:` line on standard error, escaped; a terminal gets them folded."""
     from wormsig.render.sanitize import sanitize  # noqa: PLC0415  only a failing command pays for it
 
-    with contextlib.suppress(OSError, OutputError):  # then the exit code has to say it alone
-        tell(f"error: {sanitize(message, 2000)}")
-        if hint:
-            tell(f"hint: {sanitize(hint, 2000)}")
+    for label, text in (("error: ", message), ("hint: ", hint)):
+        if text:
+            safe = sanitize(text, 2000)
+            with contextlib.suppress(OSError, OutputError):  # then the exit code has to say it alone
+                tell(_folded(label, safe))
+
+
+def _folded(label: str, text: str) -> str:
+    width = terminal_width()
+    if width is None:
+        return f"{label}{text}"
+    from wormsig.render.lines import folded  # noqa: PLC0415  same, and in a terminal only
+
+    return folded(text, first=label, width=width)
 
 
 def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return per kind of failure

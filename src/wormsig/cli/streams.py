@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 OUTPUT = "standard output"
 ERRORS = "standard error"
+WIDTH = 80
+"""Columns of a terminal that does not say how many it has."""
 
 
 class OutputError(StorageError):
@@ -80,6 +82,14 @@ def open_streams() -> None:
         raise OutputError(f"{OUTPUT} is closed", hint="use >/dev/null to throw the result away")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _Stream(sys.stdout, OUTPUT)
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that standard error is; None when it is none."""
+    try:
+        return (os.get_terminal_size(sys.stderr.fileno()).columns or WIDTH) if sys.stderr.isatty() else None
+    except (OSError, ValueError):
+        return None
 
 
 def drop_unwritten() -> None:

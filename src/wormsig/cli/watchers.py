@@ -79,7 +79,7 @@ class SendWatcher(_Watcher):
         if self._always_broadcast or self._console.yes:
             return True
         self._console.need_person("broadcasting", hint="use -y, --broadcast or --no-broadcast")
-        return await self._asker.confirm(f"Broadcast {txid}?")
+        return await self._asker.confirm("Broadcast?", f"Transaction {txid}")
 
     async def ask_new_code(self, cosigner: str, burned: int) -> bool:
         """Ask a person; a script never goes on after that many."""

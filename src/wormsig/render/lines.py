@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WIDTH = 80
+_NARROW = 20
+_COMMAND = re.compile("`[^`]+`")
 
 
 class Style(enum.Enum):
@@ -54,6 +57,23 @@ def wrapped(text: str, *, first: str, rest: str | None = None, style: Style = St
     indent = " " * len(first) if rest is None else rest
     broken = textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
     return [Line(line, style) for line in broken or [first]]
+
+
+def folded(text: str, *, first: str, width: int) -> str:
+    """A message broken at words for a terminal; a command in it, between backticks, stays in one piece if it can.
+
+    Args:
+        text: Sanitised.
+        first: What stands before its first line; the others are indented as far.
+        width: Columns of the terminal.
+    """
+    width = max(width, _NARROW)
+    room = width - len(first)
+    whole = _COMMAND.sub(lambda found: found[0].replace(" ", "\0") if len(found[0]) <= room else found[0], text)
+    lines = textwrap.wrap(
+        whole, width, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False
+    )
+    return "\n".join(lines or [first]).replace("\0", " ")
 
 
 def grouped(address: str) -> list[str]:

@@ -94,4 +94,4 @@ def _spelled(code: str, console: Console) -> bool:
     from wormsig.transport.codes import misspelt  # noqa: PLC0415  same
 
     wrong = [f"{word} (is it {near}?)" if near else word for word, near in misspelt(code)]
-    return not wrong or console.ask(f"Not in the list of words: {', '.join(wrong)}. Use the code as it is?")
+    return not wrong or console.ask("Use the code as it is?", f"Not in the list of words: {', '.join(wrong)}.")

@@ -72,7 +72,7 @@ def import_(
         console.say(line)
     for remark in done.remarks:
         console.say(f"note: {remark}")
-    console.say("Compare id or checksum, and the addresses, with every cosigner before you use it.")
+    console.say("Compare id or checksum, and the addresses, with every cosigner before use.")
     if console.as_json:
         console.emit(wallets.describe(done.wallet))
     else:
