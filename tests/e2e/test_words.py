@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from wormsig.psbt import codec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import RunWormsig
     from support.world import World
 
-COINS = 1
+COINS = 4
 
 
 @pytest.mark.parametrize("group", ["wallet", "key"])
@@ -46,3 +49,23 @@ def test_quiet_still_shows_what_is_wrong(world: World) -> None:
     said = bob.run("sign", "-", "--signer", bob.signer, "-y", "-q", stdin=odd)
     assert said.returncode == 4
     assert "error C5" in said.stderr
+
+
+def test_who_sends_a_transaction_again_is_told_of_the_ceremony_that_has_it(world: World, tmp_path: Path) -> None:
+    alice, carol = world["alice"], world["carol"]
+    psbt = world.psbt().rename(tmp_path / "again.psbt")
+    again = ("send", psbt, "--to", "carol", "--signer", alice.signer, "-y", "--timeout", "1s")
+    first = alice.run(*again)
+    assert (first.returncode, "note: ceremony" in first.stderr) == (7, False)
+    (listed,) = alice.run("status", "--json", check=True).stdout.splitlines()
+    ceremony = json.loads(listed)["id"][:6]
+    note = f"note: ceremony {ceremony} has this transaction already: `wormsig resume {ceremony}` goes on with it"
+    assert note in alice.run(*again).stderr
+    assert "note: ceremony" not in alice.run("send", world.psbt(), *again[2:]).stderr
+
+    send = alice.start("resume", ceremony, "--broadcast", "-y", "--json")
+    code = send.wait_for("code-ready", cosigner="carol")["code"]
+    assert carol.run("receive", code, "--signer", carol.signer, "-y").returncode == 0
+    assert send.wait() == 0
+    assert f"note: ceremony {ceremony} has broadcast this transaction already" in alice.run(*again).stderr
+    alice.run("cancel", ceremony)

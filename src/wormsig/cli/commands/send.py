@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from wormsig.app.already import sent_before
 from wormsig.app.context import Sources, sighash_types
 from wormsig.app.files import check_output
 from wormsig.app.home import Home
@@ -90,6 +91,7 @@ def command(
     sources = Sources.of(home, node, network=network, unattended=console.yes)
     reviewed = review_psbt(original, wallet, common.review_options, sources)
     show_report(console, reviewed.report)
+    _tell_earlier(reviewed.psbt, home, console)
     signed = _own_share(reviewed, wallet, signer, console)
     allowed = sighash_types(common.review_options.allow_sighash)
     opening = _opening(
@@ -104,6 +106,18 @@ def command(
         code_length=common.relay.code_length,
     )
     running.begin(opening, plan, qr=order.qr, always_broadcast=bool(order.broadcast))
+
+
+def _tell_earlier(psbt: Psbt, home: Home, console: Console) -> None:
+    """A note when the transaction was sent from here before; sending it again may be just what is wanted."""
+    earlier = sent_before(home, psbt)
+    if earlier is None:
+        return
+    short = earlier.ceremony[:6]
+    if earlier.broadcast:
+        console.say(f"note: ceremony {short} has broadcast this transaction already")
+    else:
+        console.say(f"note: ceremony {short} has this transaction already: `wormsig resume {short}` goes on with it")
 
 
 def _check_codes(codes: tuple[str, ...]) -> None:
