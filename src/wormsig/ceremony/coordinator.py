@@ -222,7 +222,16 @@ def pending(state: CoordinatorState) -> tuple[Effect, ...]:
         assert state.transaction is not None  # noqa: S101  Finalized came before
         return (SubmitTransaction(state.transaction),)
     results = [(c, outcome(state, c.name)) for c in cosigners if c.met]
-    return tuple(TellOutcome(c.name, result) for c, result in results if result is not None and c.told != result)
+    return tuple(TellOutcome(c.name, result) for c, result in results if result is not None and not _knows(c, result))
+
+
+def _knows(cosigner: Cosigner, result: Result) -> bool:
+    """Whether a cosigner was told all that they can be told.
+
+    For who was told that the transaction is complete, and has it, the ceremony is over: they forget how we find them.
+    That it was broadcast later their own node shows them.
+    """
+    return cosigner.told == result or (cosigner.told, result) == ("final", "broadcast")
 
 
 def untold(state: CoordinatorState) -> tuple[str, ...]:

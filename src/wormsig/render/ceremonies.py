@@ -49,7 +49,7 @@ _PHASES = {
 }
 _OUTCOMES = {
     "broadcast": "broadcast, as the coordinator says",
-    "final": "complete, and kept by the coordinator",
+    "final": "complete, and not broadcast yet when you were told; a node knows whether it is now",
     "not-needed": "over: your signature was not needed",
     "cancelled": "cancelled by the coordinator",
     "failed": "failed on the coordinator's side",

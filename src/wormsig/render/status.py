@@ -248,4 +248,5 @@ def _outcome(status: told.OutcomeSeen) -> str:
         return text + "."
     if status.result in ("broadcast", "not-needed"):
         text += f"; {_SEEN.get(status.seen, _SEEN['unknown'])}"
-    return f"{text}:\n  txid {sanitize(status.txid)}"
+    later = "\nThis ends here: whether it is broadcast later a node knows, or the coordinator."
+    return f"{text}:\n  txid {sanitize(status.txid)}{later if status.result == 'final' else ''}"

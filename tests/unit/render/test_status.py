@@ -139,7 +139,10 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     ),
     (
         told.OutcomeSeen("final", TXID, "there is no node", "unknown"),
-        f'The coordinator says that it is complete and kept, not broadcast yet: "there is\n  no node":\n  txid {TXID}',
+        (
+            f'The coordinator says that it is complete and kept, not broadcast yet: "there is\n  no node":\n  txid {TXID}\n'
+            "This ends here: whether it is broadcast later a node knows, or the coordinator."
+        ),
     ),
     (
         told.OutcomeSeen("not-needed", None, "", "no-node"),
