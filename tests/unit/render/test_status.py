@@ -140,7 +140,8 @@ EXAMPLES: list[tuple[told.Status, str]] = [
     (
         told.OutcomeSeen("final", TXID, "there is no node", "unknown"),
         (
-            f'The coordinator says that it is complete and kept, not broadcast yet: "there is\n  no node":\n  txid {TXID}\n'
+            'The coordinator says that it is complete and kept, not broadcast yet: "there is\n  no node":\n'
+            f"  txid {TXID}\n"
             "This ends here: whether it is broadcast later a node knows, or the coordinator."
         ),
     ),
