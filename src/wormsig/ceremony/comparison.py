@@ -196,7 +196,7 @@ def _transaction(ours: Receipt, theirs: Receipt) -> Iterator[Statement]:
         yield from _same(f"script of output {number}", output.script, their.script)
         yield from _same(f"address of output {number}", output.address, their.address)
         if alike:
-            yield from _same(f"output {number} in the wallet", (output.kind, output.path), (their.kind, their.path))
+            yield from _same(f"kind of output {number}", (output.kind, output.path), (their.kind, their.path))
     yield from _same("fee", ours.fee_sats, theirs.fee_sats, "sat")
     yield from _same("locktime", ours.locktime, theirs.locktime)
 

@@ -135,6 +135,7 @@ def test_a_comparison_shows_units_words_and_names() -> None:
     assert f"agrees  size of the final transaction: {ours.final.vsize} vB" in lines
     assert f"agrees  input 0 in the wallet: yes, {ours.inputs[0].path}" in lines
     assert f"agrees  signature of bob [{fingerprint}] on input 0" in lines
+    assert "agrees  kind of output 0: payment" in lines
     outputs = (msgspec.structs.replace(theirs.outputs[0], sats=31_000_000), *theirs.outputs[1:])
     inputs = tuple(msgspec.structs.replace(each, mine=False, path=None) for each in theirs.inputs)
     signatures = tuple(msgspec.structs.replace(each, fingerprint="01234567") for each in theirs.signatures)
