@@ -133,6 +133,13 @@ def test_musig_is_shown_and_not_supported_yet(wormsig: RunWormsig):
     assert "wormsig inspect" not in done.stderr  # it is what was just run
 
 
+def test_without_a_wallet_a_key_of_several_is_said_to_be_one(wormsig: RunWormsig):
+    psbt = codec.serialize(Scene.of(kind("tr-musig"), PEOPLE).psbt())
+    shown = wormsig("inspect", "-", "--network", "regtest", stdin=psbt).stdout
+    assert "1-of-1" not in shown
+    assert shown.count("made of the keys below") == 2
+
+
 def test_an_error_comes_before_what_is_not_supported(wormsig: RunWormsig):
     greedy = Scene.of(kind("tr-musig"), PEOPLE).psbt(outputs=[Out(2_100_000_000_000_000)])
     done = wormsig("inspect", "-", "--network", "regtest", stdin=codec.serialize(greedy))

@@ -203,13 +203,17 @@ def _input_detail(report: Report, view: InputView, signed: dict[str, bool]) -> l
     first = f"{view.index:>4}  "
     indent = " " * len(first)
     sats = "amount not known" if view.sats is None else words.btc(view.sats)
-    policy = f" {view.threshold}-of-{len(view.keys)}" if view.threshold is not None and view.keys else ""
+    groups = () if view.final else view.musig
+    # Where nothing but one key can spend, it is what the groups are said to sign as, and no 1-of-1.
+    aggregate = bool(groups) and not view.mine and not signed and (view.threshold, len(view.keys)) == (1, 1)
+    made = "  made of the keys below" if aggregate else ""
+    known = view.threshold is not None and view.keys and not aggregate
+    policy = f" {view.threshold}-of-{len(view.keys)}" if known else ""
     whose = f" · address {view.path} of the wallet" if view.mine else " · not the wallet's" if report.wallet else ""
     lines = [Line(f"{first}{sats} · {view.script_type}{policy}{whose}"), Line(f"{indent}{view.outpoint}")]
-    groups = () if view.final else view.musig
     together = {key.pubkey[2:] for group in groups for key in group.keys}
     lines += [
-        Line(f"{indent}{_key_words(key, view)}{_STATES[signed.get(key.pubkey)]}")
+        Line(f"{indent}{_key_words(key, view)}{made or _STATES[signed.get(key.pubkey)]}")
         for key in view.keys
         if key.pubkey not in together or key.pubkey in signed  # a group may be no more than the PSBT's word
     ]
