@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from support.world import Person, World
 
 COINS = 1
-QUESTION = r"Sign\? .* with a reason / \[s\]ave and decide later: "
+QUESTION = r"Sign with .*\? \[y\]es / \[N\]o, with a reason / \[s\]ave for later: "
 
 
 def in_a_terminal(person: Person, *arguments: object) -> Any:
@@ -62,6 +62,35 @@ def test_who_leaves_at_the_question_has_not_declined_and_can_come_back(world: Wo
     again = bob.start("receive", codes[-1], "--signer", bob.signer, "-y")
     assert again.wait() == 0, again.err
     assert send.wait() == 0, send.err
+
+
+@pytest.mark.parametrize("name", ["person.key", "the-key-of-a-very-careful-person\u202e.key"])
+def test_ctrl_c_at_the_question_says_that_nothing_was_signed_and_how_to_go_on(world: World, name: str) -> None:
+    alice, bob = world["alice"], world["bob"]
+    key = bob.home / name
+    key.write_bytes(bob.key.read_bytes())
+    key.chmod(0o600)
+    send = alice.start("send", world.psbt(), "--to", "bob", "-y", "--json")
+    code = send.wait_for("code-ready", cosigner="bob")["code"]
+    child = in_a_terminal(bob, "receive", code, "--signer", f"key:{key}")
+    child.expect("no findings\r\n\r\n(.*Sign.*: )")
+    asked = child.match[1].splitlines()
+    if name == "person.key":
+        assert asked == ["Sign with key:person.key? [y]es / [N]o, with a reason / [s]ave for later: "]
+    else:
+        assert asked == [
+            "Signer: key:the-key-of-a-very-careful-person\\u202e.key",
+            "Sign? [y]es / [N]o, with a reason / [s]ave for later: ",
+        ]
+    assert max(map(len, asked)) < 80
+    child.sendintr()
+    ident = send.wait_for("started")["ceremony"][:6]
+    assert child.read().splitlines() == [
+        "^C",
+        "error: interrupted",
+        f"hint: nothing was signed; `wormsig resume {ident}` goes on",
+    ]
+    send.kill()
 
 
 def test_after_a_no_the_coordinator_is_told_nothing_else(world: World) -> None:

@@ -88,7 +88,7 @@ async def asked(stage: Stage) -> tuple[Mallory, Terminal, Psbt]:
     coordinator = Mallory(await pending.paired())
     stage.channels.append(coordinator.channel)
     await coordinator.propose(psbt, ceremony=f"{next(_ceremonies):032x}")
-    await bob.sees(r"Sign\? \[y\]es / \[N\]o, with a reason / \[s\]ave and decide later: ")
+    await bob.sees(r"Sign with key:person.key\? \[y\]es / \[N\]o, with a reason / \[s\]ave for later: ")
     return coordinator, bob, psbt
 
 
@@ -118,9 +118,9 @@ async def test_the_code_is_asked_for_and_yes_signs(stage: Stage) -> None:
     coordinator = Mallory(await pending.paired())
     stage.channels.append(coordinator.channel)
     await coordinator.propose(psbt, ceremony=f"{next(_ceremonies):032x}")
-    await bob.sees(r"Sign\?.*: ")
+    await bob.sees(r"Sign with.*\?.*: ")
     bob.types("what?")
-    await bob.sees(r"Sign\?.*: ")
+    await bob.sees(r"Sign with.*\?.*: ")
     bob.types("y")
     assert await coordinator.contribution() == stage.sign(psbt, "bob")
     transaction = final(stage, psbt)
@@ -172,7 +172,7 @@ async def test_a_coordinator_who_leaves_takes_no_question_away_and_what_is_signe
     async def signs() -> None:
         coordinator, bob, _ = await asked(stage)
         await coordinator.channel.close("lunch")
-        await bob.sees(r'left: "lunch"\. Nothing is\s+lost.*\r\nSign\? ')
+        await bob.sees(r'left: "lunch"\. Nothing is\s+lost.*\r\nSign with key:person.key\? ')
         bob.types("y")
         shown = await bob.ends(ExitCode.TRANSPORT)
         assert "left: lunch" in shown
@@ -181,7 +181,7 @@ async def test_a_coordinator_who_leaves_takes_no_question_away_and_what_is_signe
     async def saves() -> None:
         coordinator, bob, _ = await asked(stage)
         await coordinator.channel.close("lunch")
-        await bob.sees(r'left: "lunch"[^:]*: [^:]*Sign\? ')
+        await bob.sees(r'left: "lunch"[^:]*: [^:]*Sign with key:person.key\? ')
         bob.types("s")
         assert f"Kept. `wormsig resume {coordinator.ceremony[:6]}`" in await bob.ends(ExitCode.DONE)
 
@@ -198,7 +198,7 @@ async def test_what_was_typed_before_the_question_does_not_answer_it(stage: Stag
     bob.types("y")
     await bob.sees("y\r\n")  # the terminal's echo: it is in the line already
     await coordinator.propose(stage.psbt(), ceremony=f"{next(_ceremonies):032x}")
-    await bob.sees(r"Sign\?.*: ")
+    await bob.sees(r"Sign with.*\?.*: ")
     bob.types("n not yet")
     assert await coordinator.decline() == "not yet"
     await bob.ends(ExitCode.REFUSED)
@@ -344,7 +344,7 @@ async def test_verify_on_one_side_makes_both_compare(stage: Stage) -> None:
         if same == "y":
             await comparing
             await coordinator.propose(stage.psbt(), ceremony=f"{next(_ceremonies):032x}")
-            await bob.sees(r"Sign\?.*: ")
+            await bob.sees(r"Sign with.*\?.*: ")
             bob.types("n enough")
             assert await coordinator.decline() == "enough"
             await bob.ends(ExitCode.REFUSED)

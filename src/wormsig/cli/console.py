@@ -17,7 +17,7 @@ from wormsig.cli.hangup import tell
 from wormsig.cli.streams import WIDTH, OutputError, terminal_width
 from wormsig.errors import UsageError
 from wormsig.render.lines import folded
-from wormsig.render.sanitize import to_json
+from wormsig.render.sanitize import sanitize, to_json
 
 
 class Console(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ class Console(msgspec.Struct, frozen=True):
         if before:
             tell(folded(before, first="", width=terminal_width() or WIDTH))
         while True:
-            answer = yes_or_no(self.read_line(f"{question} [y/N]"))
+            answer = yes_or_no(self.read_line(f"{sanitize(question)} [y/N]"))
             if answer is not None:
                 return answer
 

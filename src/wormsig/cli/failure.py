@@ -9,20 +9,24 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import signal
 import sys
 import traceback
 
 import click
 
 from wormsig.cli.hangup import tell
-from wormsig.cli.streams import OutputError, terminal_width
+from wormsig.cli.streams import OutputError, at_margin, terminal_width
 from wormsig.errors import ExitCode, WormsigError
 
 ISSUES_HINT = "please report it with the log; wallets, keys and collected signatures are untouched"
 
 
 class TerminatedError(BaseException):
-    """SIGTERM arrived, or SIGHUP; not an `Exception`, so that no handler on the way swallows it."""
+    """Ctrl-C, SIGTERM or SIGHUP; not an `Exception`, so that no handler on the way swallows it.
+
+    Not a `KeyboardInterrupt` either: Click would write a line of its own and forget what is noted on this.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -56,12 +60,13 @@ def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return 
     if isinstance(failure, WormsigError):
         print_failure(failure.message, failure.hint)
         return int(failure.exit_code)
-    if isinstance(failure, TerminatedError):
-        print_failure("terminated")
+    if isinstance(failure, TerminatedError) and failure.signum != signal.SIGINT:
+        print_failure("terminated", _note(failure))
         return int(ExitCode.TERMINATED)
-    if isinstance(failure, (KeyboardInterrupt, click.Abort)):
-        tell()
-        print_failure("interrupted")
+    if isinstance(failure, (TerminatedError, KeyboardInterrupt, click.Abort)):
+        if not at_margin():
+            tell()
+        print_failure("interrupted", _note(failure))
         return int(ExitCode.INTERRUPTED)
     if isinstance(failure, click.exceptions.NoArgsIsHelpError):
         tell(f"{failure.ctx.get_help() if failure.ctx else ''}\n")
@@ -76,6 +81,11 @@ def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return 
     where = f"; details are in {log}" if log else ""
     print_failure(f"this is a bug in wormsig ({type(failure).__name__}){where}", ISSUES_HINT)
     return int(ExitCode.BUG)
+
+
+def _note(failure: BaseException) -> str | None:
+    """What to do next, said by whoever knew it when the end came from outside."""
+    return "; ".join(getattr(failure, "__notes__", ())) or None
 
 
 def _usage_hint(failure: click.ClickException) -> str | None:

@@ -14,7 +14,7 @@ import click
 from wormsig import __version__
 from wormsig.cli.failure import TerminatedError, report_failure
 from wormsig.cli.hangup import ending_signals, hang_up
-from wormsig.cli.streams import drop_unwritten, open_streams
+from wormsig.cli.streams import drop_unwritten, interrupted, open_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,11 +92,18 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG00
     raise TerminatedError(signum)
 
 
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001  same
+    interrupted()
+    raise TerminatedError(signum)
+
+
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code (docs/exit-codes.md)."""
     gc.set_threshold(_LOADING)
     for signum in ending_signals():
         signal.signal(signum, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # of a command in the background it is ignored
+        signal.signal(signal.SIGINT, _interrupt)
     code: Any = 0
     try:
         open_streams()

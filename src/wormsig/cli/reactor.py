@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from wormsig.cli.failure import TerminatedError, write_log
 from wormsig.cli.hangup import ending_signals, hang_up
+from wormsig.cli.streams import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -40,8 +41,7 @@ def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         What the coroutine returns.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, after the coroutine has cleaned up.
-        TerminatedError: SIGTERM, or SIGHUP because the terminal was closed, likewise.
+        TerminatedError: Ctrl-C, SIGTERM, or SIGHUP because the terminal was closed; the coroutine has cleaned up.
         Exception: What the coroutine raises.
     """
     from wormsig.app.threads import the_reactor  # noqa: PLC0415  loading Twisted takes a quarter of a second
@@ -92,6 +92,8 @@ class _Run(Generic[T]):
     def on_signal(self, signum: int, _frame: object) -> None:
         """Cancel the coroutine; a second signal ends the process."""
         hang_up(signum)
+        if signum == signal.SIGINT:
+            interrupted()
         if self._signals:
             _exit_at_once(signum)
         self._signals.append(signum)
@@ -108,6 +110,6 @@ class _Run(Generic[T]):
         result = self._ended[0]
         if isinstance(result, Failure):
             if self._signals:
-                raise KeyboardInterrupt if self._signals[0] == signal.SIGINT else TerminatedError(self._signals[0])
+                raise TerminatedError(self._signals[0])
             result.raiseException()
         return result

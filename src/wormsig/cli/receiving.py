@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import click
 import msgspec
 
 from wormsig.app.context import Sources
@@ -15,6 +16,7 @@ from wormsig.app.policy import Policy, check_recipients
 from wormsig.app.receive_plan import ReceivePlan, Reviewed
 from wormsig.app.signing import OpenedSigner, open_signer, review_psbt
 from wormsig.bitcoin.network import Network
+from wormsig.cli.failure import TerminatedError
 from wormsig.cli.notices import tell_once
 from wormsig.cli.options import sendable
 from wormsig.cli.passphrase import passphrases
@@ -72,6 +74,7 @@ class Receiving(msgspec.Struct, frozen=True):
         node: Our node.
         relay: How to reach the relay.
         console: The terminal, or a script.
+        signer: How messages name who signs.
     """
 
     plan: ReceivePlan
@@ -80,6 +83,7 @@ class Receiving(msgspec.Struct, frozen=True):
     node: Node | None
     relay: RelayOptions
     console: Console
+    signer: str = ""
 
     @classmethod
     def prepare(
@@ -127,7 +131,7 @@ class Receiving(msgspec.Struct, frozen=True):
             save=here.save,
             later=how.later,
         )
-        return cls(plan, how, home, node, common.relay, console)
+        return cls(plan, how, home, node, common.relay, console, signer.label if signer else "")
 
     @classmethod
     def to_tell(cls, how: How, *, relay: RelayOptions, console: Console) -> Self:
@@ -149,7 +153,7 @@ class Receiving(msgspec.Struct, frozen=True):
 
         Raises:
             WormsigError: As `receive_with_code` and `Cosigner.receive`.
-            KeyboardInterrupt: Ctrl-C, when the coordinator was told; `TerminatedError` for other signals.
+            TerminatedError: Ctrl-C or another signal, when the coordinator was told.
         """
         from wormsig.app.receive import receive_with_code  # noqa: PLC0415  see above
         from wormsig.journal.store import Journal  # noqa: PLC0415  same
@@ -174,24 +178,36 @@ class Receiving(msgspec.Struct, frozen=True):
         def go(cosigner: Cosigner, connector: Connector, _: ReceiveWatcher) -> Awaitable[CosignerState]:
             return resume_cosigner(cosigner, session, connector=connector, time_limit=self.how.timeout)
 
-        self._run(journal, go)
+        self._run(journal, go, session)
 
     def _run(
-        self, journal: Journal, go: Callable[[Cosigner, Connector, ReceiveWatcher], Awaitable[CosignerState]]
+        self,
+        journal: Journal,
+        go: Callable[[Cosigner, Connector, ReceiveWatcher], Awaitable[CosignerState]],
+        session: Session[CosignerState, CosignerEvent] | None = None,
     ) -> None:
         from wormsig.app.connect import connector_for  # noqa: PLC0415  see above
         from wormsig.app.cosigning import Cosigner  # noqa: PLC0415  same
         from wormsig.cli.reactor import run_on_reactor  # noqa: PLC0415  same
         from wormsig.cli.watchers import ReceiveWatcher  # noqa: PLC0415  same
 
+        ids = [session.ceremony] if session else []
+
         async def ceremony(reactor: Any) -> CosignerState:  # noqa: ANN401  Twisted's reactor has no one type
-            watcher = ReceiveWatcher(self.console)
+            watcher = ReceiveWatcher(self.console, signer=self.signer, begun=ids.append)
             connector = await connector_for(reactor, self.relay, "cosigner", watcher.status)
             cosigner = Cosigner(self.plan, journal, connector, self.home, node=self.node, watcher=watcher)
             return await go(cosigner, connector, watcher)
 
         tell_once(self.console, self.home, self.relay)
-        self._tell(run_on_reactor(ceremony))
+        try:
+            state = run_on_reactor(ceremony)
+        except (TerminatedError, click.Abort) as end:
+            left = _left(journal, ids[0]) if ids else None
+            if left is not None:
+                end.add_note(left)
+            raise
+        self._tell(state)
 
     def _tell(self, state: CosignerState) -> None:
         outcome, console = state.outcome, self.console
@@ -237,6 +253,20 @@ class _Here(msgspec.Struct, frozen=True):
         path, force = self.common.output
         if path is not None:
             write_result(path, codec.serialize(psbt), force=force)
+
+
+def _left(journal: Journal, ident: str) -> str | None:
+    """Where a ceremony stands whose command was ended from outside; None when it is over."""
+    from wormsig.app.session import Session  # noqa: PLC0415  see above
+    from wormsig.ceremony.cosigner import MACHINE, Phase, is_complete  # noqa: PLC0415  same
+
+    state = Session.load(journal, ident, MACHINE).state
+    if is_complete(state):
+        return None
+    goes_on = f"`wormsig resume {state.start.ceremony[:6]}` goes on"
+    if state.signed is not None:
+        return f"what was signed is kept; {goes_on}"
+    return f"nothing was signed; {goes_on}" if state.phase in (Phase.RECEIVED, Phase.REVIEWED) else goes_on
 
 
 def done_object(state: CosignerState) -> dict[str, object]:

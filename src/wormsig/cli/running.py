@@ -90,7 +90,7 @@ class Running(msgspec.Struct, frozen=True):
 
         Raises:
             WormsigError: As `begin` and `Coordinator.run`.
-            KeyboardInterrupt: Ctrl-C, when the others were told; `TerminatedError` for other signals.
+            TerminatedError: Ctrl-C or another signal, when the others were told.
         """
         from wormsig.app.send import begin  # noqa: PLC0415  see above
         from wormsig.journal.store import Journal  # noqa: PLC0415  same

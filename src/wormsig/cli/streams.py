@@ -45,9 +45,12 @@ class _Stream(io.TextIOWrapper):
             write_through=stream.write_through,
         )
         self._called = called
+        self.at_margin = True
 
     def write(self, text: str, /) -> int:
         """As every text stream. Raises OutputError."""
+        if text:
+            self.at_margin = text.endswith("\n")
         with self._named():
             return super().write(text)
 
@@ -82,6 +85,17 @@ def open_streams() -> None:
         raise OutputError(f"{OUTPUT} is closed", hint="use >/dev/null to throw the result away")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _Stream(sys.stdout, OUTPUT)
+
+
+def interrupted() -> None:
+    """Ctrl-C was typed: where that shows, it shows where the next words would begin."""
+    if isinstance(sys.stderr, _Stream) and sys.stderr.isatty():
+        sys.stderr.at_margin = False
+
+
+def at_margin() -> bool:
+    """Whether the next words on standard error begin a line."""
+    return not isinstance(sys.stderr, _Stream) or sys.stderr.at_margin
 
 
 def terminal_width() -> int | None:

@@ -9,9 +9,12 @@ from wormsig.ceremony import status as told
 from wormsig.cli.asking import Asker
 from wormsig.cli.console import yes_or_no
 from wormsig.cli.reviews import show_report
+from wormsig.render.sanitize import sanitize
 from wormsig.render.status import status_line, status_object
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.base import DelayedCall
 
     from wormsig.ceremony.status import Status
@@ -22,7 +25,9 @@ ALONE = 5.0
 """Seconds until a cosigner is told that the coordinator is not there."""
 ALONE_WORDS = "Nobody is at the other end of the code yet. Waiting for the coordinator; Ctrl-C is safe."
 SCRIPT_HINT = "use -y in a script"
-SIGN = "Sign? [y]es / [N]o, with a reason / [s]ave and decide later:"
+SIGN = "{}? [y]es / [N]o, with a reason / [s]ave for later:"
+SHORT = 20
+"""Characters of a signer's name that leave the question, with its answer, in one line of 80 columns."""
 VERIFY_HINT = "--verify on one side needs a person at a terminal on both"
 
 
@@ -99,10 +104,14 @@ class ReceiveWatcher(_Watcher):
 
     Args:
         console: Where to.
+        signer: How the question names who signs.
+        begun: Told the id, in the journal, of the ceremony that arrived.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, signer: str = "", begun: Callable[[str], object] | None = None) -> None:
         super().__init__(console)
+        self._signer = sanitize(signer)
+        self._begun = begun
         self._alone: DelayedCall | None = None
 
     def wait(self, reactor: Any) -> None:  # noqa: ANN401  the reactor has no one type
@@ -113,6 +122,8 @@ class ReceiveWatcher(_Watcher):
         """Show what happened."""
         if self._alone is not None and self._alone.active():
             self._alone.cancel()
+        if isinstance(status, told.PsbtReceived) and self._begun is not None:
+            self._begun(f"{status.ceremony}-c")
         super().status(status)
 
     def show_review(self, report: Report) -> None:
@@ -127,8 +138,11 @@ class ReceiveWatcher(_Watcher):
         self._console.need_person("signing", hint=SCRIPT_HINT)
         count = len(report.warnings)
         note = f"The review has {count} warning{'s' if count > 1 else ''}." if count else ""
+        named = f"Sign with {self._signer}" if 0 < len(self._signer) <= SHORT else "Sign"
+        if len(self._signer) > SHORT:
+            note = f"{note}\nSigner: {self._signer}".lstrip()
         while True:
-            word, _, reason = (await self._asker.ask(SIGN, note)).partition(" ")
+            word, _, reason = (await self._asker.ask(SIGN.format(named), note)).partition(" ")
             sign, note = yes_or_no(word), ""
             if sign and not reason:
                 return Verdict(sign=True)

@@ -53,7 +53,7 @@ def command(*, folder: Path | None, console: Console) -> None:
     try:
         with Demo(stage, show) as demo:
             outcome = demo.run()
-    except (KeyboardInterrupt, TerminatedError):
+    except TerminatedError:
         if folder is None:
             shutil.rmtree(stage, ignore_errors=True)
         raise
