@@ -86,6 +86,24 @@ def test_a_mistyped_code_is_asked_about_before_it_burns(world: World) -> None:
     assert child.exitstatus == 6
 
 
+def test_a_code_that_is_a_word_short_is_asked_about_and_a_longer_one_is_not(world: World) -> None:
+    signer = world["bob"].signer
+    longer = at_a_terminal(world, "receive", "988-guitarist-revenge-orca-indigo", "--signer", signer)
+    agreed = at_a_terminal(world, "receive", "989-indigo-vulcan", "-c", "2", "--signer", signer)
+    child = at_a_terminal(world, "receive", "4 indigo vulcan", "--signer", signer)
+    child.expect(r"This code has 2 words, and a code has 3: is one missing\?\r\nUse the code as it is\? \[y/N\] ")
+    child.sendline("n")
+    child.expect("error: the code was not used")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 6
+    for each in (longer, agreed):
+        each.expect("Nobody is at the other end of the code yet")
+        assert "[y/N]" not in each.before
+        each.sendintr()
+        each.expect(pexpect.EOF)
+
+
 def test_who_waits_alone_is_told_so(world: World) -> None:
     child = at_a_terminal(world, "receive", "987-guitarist-revenge-orca", "--signer", world["bob"].signer)
     child.expect("Nobody is at the other end of the code yet")
@@ -96,7 +114,9 @@ def test_who_waits_alone_is_told_so(world: World) -> None:
 
 def test_who_names_the_wrong_wallet_is_told_the_right_one_and_can_still_sign(world: World) -> None:
     alice, bob = world["alice"], world["bob"]
-    other = world.descriptor.partition("#")[0].replace("sortedmulti(", "multi(")  # the same keys in a wallet of its own
+    other = world.descriptor.partition("#")[0].replace(
+        "sortedmulti(2,", "sortedmulti(3,"
+    )  # the same keys, and never its scripts
     bob.run("wallet", "import", "other", "-", stdin=other, check=True)
     send = alice.start("send", world.psbt(), "--to", "bob", "--signer", alice.signer, "-y", "--json")
     code = send.wait_for("code-ready", cosigner="bob")["code"]

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 PUBLIC_RELAY = "ws://relay.magic-wormhole.io:4000/v1"
 APPID = "wormsig/1"
 SHORT = 4000  # bytes; errors of the relay repeat what they answer to
-NEW_CODE = "a code works once; a new one is needed"
+NEW_CODE = "a code works once; the coordinator's `wormsig send` shows a new one"
 RELAY_HINT = "check the network and --relay-url"
 # A message of ours, encrypted (+40), in hex, in the relay's JSON frame.
 MAX_FRAME = 2 * (MAX_PADDED + 40) + 2000

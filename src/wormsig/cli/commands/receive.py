@@ -52,7 +52,8 @@ def command(
     if order.signer is None and order.reject is None and not order.later:
         raise UsageError("there is no signer", hint="use --signer key:FILE or core:WALLET, --later, or --reject REASON")
     receiving = Receiving.prepare(order, common)
-    receiving.with_code(_ask_code(console) if code is None else _meant(_checked(code), console))
+    least = common.relay.code_length
+    receiving.with_code(_ask_code(console, least) if code is None else _meant(_checked(code), console, least))
 
 
 def _checked(code: str) -> str:
@@ -62,8 +63,8 @@ def _checked(code: str) -> str:
     return normalise(code)
 
 
-def _ask_code(console: Console) -> str:
-    """Ask until it is a code; a word that is in no list is asked about, because a wrong code is burned."""
+def _ask_code(console: Console, least: int) -> str:
+    """Ask until it is a code; what looks mistyped is asked about, because a wrong code is burned."""
     from wormsig.transport.errors import BadCodeError  # noqa: PLC0415  same
 
     while True:
@@ -72,11 +73,11 @@ def _ask_code(console: Console) -> str:
         except BadCodeError as error:
             console.warn(f"{error.message}: {error.hint}")
             continue
-        if _spelled(code, console):
+        if _looks_right(code, console, least):
             return code
 
 
-def _meant(code: str, console: Console) -> str:
+def _meant(code: str, console: Console, least: int) -> str:
     """A code from the command line; a person who may have mistyped it is asked, a script is not.
 
     Raises:
@@ -84,14 +85,24 @@ def _meant(code: str, console: Console) -> str:
     """
     from wormsig.transport.errors import BadCodeError  # noqa: PLC0415  same
 
-    if console.yes or not console.has_person() or _spelled(code, console):
+    if console.yes or not console.has_person() or _looks_right(code, console, least):
         return code
     raise BadCodeError("the code was not used", hint="nothing is burned: type it again")
 
 
-def _spelled(code: str, console: Console) -> bool:
-    """Whether every word is one that `send` may choose, or the person says that the code is right all the same."""
+def _looks_right(code: str, console: Console, least: int) -> bool:
+    """Whether `send` may have made this code, or the person says that it is right all the same.
+
+    Args:
+        code: Normalised.
+        console: Where to ask.
+        least: Words that a code has; more of them are what `send` makes where somebody was guessing.
+    """
     from wormsig.transport.codes import misspelt  # noqa: PLC0415  same
 
     wrong = [f"{word} (is it {near}?)" if near else word for word, near in misspelt(code)]
-    return not wrong or console.ask("Use the code as it is?", f"Not in the list of words: {', '.join(wrong)}.")
+    doubts = [f"Not in the list of words: {', '.join(wrong)}."] if wrong else []
+    words = code.count("-")
+    if words < least:
+        doubts.append(f"This code has {words} word{'' if words == 1 else 's'}, and a code has {least}: is one missing?")
+    return not doubts or console.ask("Use the code as it is?", " ".join(doubts))
