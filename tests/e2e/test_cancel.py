@@ -185,7 +185,13 @@ def test_resume_and_cancel_name_those_that_may_be_meant(world: World, open_two: 
     alice = world["alice"]
     first, second, _ = open_two
     for command in ("resume", "cancel"):
-        refused(alice.run(command, *(["-y"] if command == "resume" else [])), 2, first[:6], second[:6], "say which")
+        refused(
+            alice.run(command, *(["-y"] if command == "resume" else [])),
+            2,
+            first[:6],
+            second[:6],
+            "say which: write its id behind",
+        )
     refused(alice.run("resume", first[:3], "-y"), 2, "too short")
     refused(alice.run("resume", "ffff-ff-no", "-y"), 2, "there is no ceremony", "status --all")
     refused(world["carol"].run("cancel", "abcdef"), 2, "there is no ceremony")

@@ -40,6 +40,8 @@ def test_a_file_that_is_no_psbt_is_named(wormsig: RunWormsig, tmp_path: Path) ->
         done = wormsig(command, path)
         assert done.returncode == 3
         assert errors(done.stderr) == [f"error: {path} is neither a PSBT nor base64 of one"]
+    empty = wormsig("inspect", "")
+    assert (empty.returncode, errors(empty.stderr)) == (3, ["error: the name of the file is empty"])
     assert errors(wormsig("inspect", "-", stdin=b"dear").stderr) == ["error: standard input is not a PSBT"]
 
 
@@ -102,6 +104,17 @@ def test_a_code_that_is_a_word_short_is_asked_about_and_a_longer_one_is_not(worl
         assert "[y/N]" not in each.before
         each.sendintr()
         each.expect(pexpect.EOF)
+
+
+def test_a_mistyped_key_file_is_named(world: World) -> None:
+    bob = world["bob"]
+    wrong = bob.key.with_name("bobb.key")
+    done = bob.run("receive", "987-guitarist-revenge-orca", "--signer", f"key:{wrong}", "-y")
+    assert done.returncode == 3
+    assert errors(done.stderr) == [f"error: there is no key file {wrong}; did you mean {bob.key.name}?"]
+    far = bob.key.with_name("safe.age")
+    done = bob.run("receive", "987-guitarist-revenge-orca", "--signer", f"key:{far}", "-y")
+    assert errors(done.stderr) == [f"error: there is no key file {far}"]
 
 
 def test_who_waits_alone_is_told_so(world: World) -> None:

@@ -91,4 +91,6 @@ def choose(rows: Sequence[CeremonyRow], ident: str | None) -> CeremonyRow:
             hint="`wormsig status --all` lists those that are over; name one to tell whoever does not know",
         )
     named = ", ".join(row.id[:6] for row in left[:12])
-    raise UsageError(f"{len(left)} ceremonies have something left to do: {named}", hint="say which: resume ID")
+    raise UsageError(
+        f"{len(left)} ceremonies have something left to do: {named}", hint="say which: write its id behind the command"
+    )

@@ -25,6 +25,8 @@ def read_argument(argument: str, *, limit: int = MAX_FILE_PSBT) -> bytes:
     """
     if argument.startswith(BASE64_MAGIC):
         return argument.encode("utf-8", "surrogateescape")
+    if not argument:
+        raise InputError("the name of the file is empty", hint="name a file, or - for standard input")
     bound = limit // 3 * 4 + 4096
     try:
         if argument == "-":

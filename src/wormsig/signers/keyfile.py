@@ -12,6 +12,7 @@ is the caller's part.
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -134,6 +135,15 @@ def open_key(data: bytes, ask: Callable[[], str]) -> SecretKey:
     return secret
 
 
+def _similar(path: Path) -> str | None:
+    """The name of a file beside it that a person may have meant."""
+    try:
+        names = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        return None
+    return next(iter(difflib.get_close_matches(path.name, names, n=1, cutoff=0.8)), None)
+
+
 def read_key_file(path: Path, ask: Callable[[], str]) -> SecretKey:
     """Open a key file on disk; see `open_key`.
 
@@ -144,7 +154,9 @@ def read_key_file(path: Path, ask: Callable[[], str]) -> SecretKey:
         with path.open("rb") as file:
             data = file.read(MAX_KEY_FILE + 1)
     except FileNotFoundError:
-        raise KeyFileError(f"there is no key file {path}", hint="`wormsig key new FILE` makes one") from None
+        near = _similar(path)
+        meant = f"; did you mean {near}?" if near else ""
+        raise KeyFileError(f"there is no key file {path}{meant}", hint="`wormsig key new FILE` makes one") from None
     except OSError as error:
         raise KeyFileError(f"cannot read the key file {path}: {error.strerror}") from None
     if len(data) > MAX_KEY_FILE:
