@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("README.md", "docs/tutorial.md")
 BLOCK = re.compile(r"^```sh\n(?P<code>.*?)^```\n(?:\n```text\n(?P<output>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"\b\d+(?:-[a-z]+){2,}\b")
-QUESTION = r"(?:\[y/N\]|decide later):? ?"
+QUESTION = r"(?:\[y/N\]|for later):? ?"
 PATIENCE = 90
 REFUSED = 4
 
