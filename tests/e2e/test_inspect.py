@@ -137,7 +137,7 @@ def test_without_a_wallet_a_key_of_several_is_said_to_be_one(wormsig: RunWormsig
     psbt = codec.serialize(Scene.of(kind("tr-musig"), PEOPLE).psbt())
     shown = wormsig("inspect", "-", "--network", "regtest", stdin=psbt).stdout
     assert "1-of-1" not in shown
-    assert shown.count("made of the keys below") == 2
+    assert shown.count("said to be made of the keys below") == 2
 
 
 def test_an_error_comes_before_what_is_not_supported(wormsig: RunWormsig):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +92,22 @@ def test_ctrl_c_at_the_question_says_that_nothing_was_signed_and_how_to_go_on(wo
         "error: interrupted",
         f"hint: nothing was signed; `wormsig resume {ident}` goes on",
     ]
+    send.kill()
+
+
+def test_ctrl_c_is_what_is_told_even_when_the_journal_was_damaged_meanwhile(world: World) -> None:
+    alice, bob = world["alice"], world["bob"]
+    send = alice.start("send", world.psbt(), "--to", "bob", "-y", "--json")
+    code = send.wait_for("code-ready", cosigner="bob")["code"]
+    child = in_a_terminal(bob, "receive", code, "--signer", bob.signer)
+    child.expect(QUESTION)
+    (journal,) = bob.home.rglob("ceremonies.sqlite3")
+    with contextlib.closing(sqlite3.connect(journal, isolation_level=None)) as db:
+        db.execute("UPDATE event SET body = x'00'")
+    child.sendintr()
+    assert child.read().splitlines() == ["^C", "error: interrupted"]
+    child.close()
+    assert child.exitstatus == 130
     send.kill()
 
 

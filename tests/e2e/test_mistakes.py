@@ -77,15 +77,21 @@ def at_a_terminal(world: World, *arguments: object) -> Any:
     return child
 
 
-def test_a_mistyped_code_is_asked_about_before_it_burns(world: World) -> None:
-    signer = world["bob"].signer
-    child = at_a_terminal(world, "receive", "987-guitarist-revenge-orka", "--signer", signer)
-    child.expect(r"Not in the list of words: orka \(is it orca\?\)\.\r\nUse the code as it is\? \[y/N\] ")
-    child.sendline("")
+def is_not_used(child: Any, answer: str) -> None:
+    """Whoever answers so to the question keeps the code."""
+    child.expect(r"Use the code as it is\? \[y/N\] ")
+    child.sendline(answer)
     child.expect("error: the code was not used")
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 6
+
+
+def test_a_mistyped_code_is_asked_about_before_it_burns(world: World) -> None:
+    signer = world["bob"].signer
+    child = at_a_terminal(world, "receive", "987-guitarist-revenge-orka", "--signer", signer)
+    child.expect(r"Not in the list of words: orka \(is it orca\?\)\.\r\n")
+    is_not_used(child, "")
 
 
 def test_a_code_that_is_a_word_short_is_asked_about_and_a_longer_one_is_not(world: World) -> None:
@@ -93,12 +99,8 @@ def test_a_code_that_is_a_word_short_is_asked_about_and_a_longer_one_is_not(worl
     longer = at_a_terminal(world, "receive", "988-guitarist-revenge-orca-indigo", "--signer", signer)
     agreed = at_a_terminal(world, "receive", "989-indigo-vulcan", "-c", "2", "--signer", signer)
     child = at_a_terminal(world, "receive", "4 indigo vulcan", "--signer", signer)
-    child.expect(r"This code has 2 words, and a code has 3: is one missing\?\r\nUse the code as it is\? \[y/N\] ")
-    child.sendline("n")
-    child.expect("error: the code was not used")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 6
+    child.expect(r"This code has 2 words, and a code has 3: is one missing\?\r\n")
+    is_not_used(child, "n")
     for each in (longer, agreed):
         each.expect("Nobody is at the other end of the code yet")
         assert "[y/N]" not in each.before

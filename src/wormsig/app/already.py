@@ -15,10 +15,8 @@ from wormsig.journal.store import Journal
 from wormsig.psbt import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from wormsig.app.home import Home
-    from wormsig.journal.store import Record
+    from wormsig.journal.store import CeremonyRow, Record
     from wormsig.psbt.model import Psbt
 
 
@@ -38,7 +36,7 @@ def sent_before(home: Home, psbt: Psbt) -> Earlier | None:
     """The ceremony in which this machine broadcast a transaction, else the newest open one that it coordinates.
 
     Args:
-        home: Whose journal. One that cannot be read says nothing here: whoever writes to it next will say so.
+        home: Whose journal. What cannot be read of it says nothing here: the review names it (`history`).
         psbt: What is to be sent.
     """
     path = home.journal()
@@ -50,27 +48,32 @@ def sent_before(home: Home, psbt: Psbt) -> Earlier | None:
             for row in journal.ceremonies():
                 if row.role != "coordinator":
                     continue
-                records = journal.events(row.id)
-                types = {record.type for record in records}
-                broadcast = "broadcast-done" in types
-                if not broadcast and (row.ended is not None or "cancelled" in types):
-                    continue
-                if not _is_about(records, psbt):
-                    continue
-                if broadcast:
-                    return Earlier(row.id, broadcast=True)
-                waiting = waiting or Earlier(row.id, broadcast=False)
+                earlier = _earlier(journal, row, psbt)
+                if earlier is not None and earlier.broadcast:
+                    return earlier
+                waiting = waiting or earlier
     except StorageError:
         return waiting
     return waiting
 
 
-def _is_about(records: Sequence[Record], psbt: Psbt) -> bool:
-    """Whether a ceremony's proposal has the transaction; most are told apart without parsing them."""
+def _earlier(journal: Journal, row: CeremonyRow, psbt: Psbt) -> Earlier | None:
+    """One ceremony, when it has the transaction, and is open or has broadcast it."""
     try:
-        proposed = coordinator.decode(records[0].body)
-        if not isinstance(proposed, coordinator.Proposed) or psbt.outpoint(0).txid not in proposed.psbt:
-            return False
-        return codec.parse(proposed.psbt).txid == psbt.txid
+        records = journal.events(row.id)
+        types = {record.type for record in records}
+        broadcast = "broadcast-done" in types
+        over = row.ended is not None or "cancelled" in types
+        if not records or (over and not broadcast) or not _is_about(records[0], psbt):
+            return None
     except WormsigError:
+        return None
+    return Earlier(row.id, broadcast)
+
+
+def _is_about(first: Record, psbt: Psbt) -> bool:
+    """Whether a ceremony's proposal has the transaction; most are told apart without parsing them."""
+    proposed = coordinator.decode(first.body)
+    if not isinstance(proposed, coordinator.Proposed) or psbt.outpoint(0).txid not in proposed.psbt:
         return False
+    return codec.parse(proposed.psbt).txid == psbt.txid

@@ -16,8 +16,16 @@ if TYPE_CHECKING:
 MIN_PREFIX = 4
 """Digits of an id that a person has to type."""
 
+_COSIGNER = "-c"
+"""The end of a cosigner's id: coordinator and cosigner of one ceremony may share a journal."""
+
 _SHOWN = 12
 """Ceremonies that an ambiguous id may mean, and that are named."""
+
+
+def cosigner_id(ceremony: str) -> str:
+    """The id in the journal of a ceremony's side as cosigner."""
+    return ceremony + _COSIGNER
 
 
 def open_journal(home: Home) -> Journal:
@@ -56,8 +64,8 @@ def pick(rows: Sequence[CeremonyRow], ident: str | None) -> CeremonyRow:
         return rows[0]
     wanted = ident.strip().lower()
     exact = [row for row in rows if row.id == wanted]
-    as_cosigner = wanted.endswith("-c")
-    digits = wanted.removesuffix("-c").replace("-", "")
+    as_cosigner = wanted.endswith(_COSIGNER)
+    digits = wanted.removesuffix(_COSIGNER).replace("-", "")
     if len(digits) < MIN_PREFIX:
         raise UsageError(f"{ident!r} is too short", hint=f"use at least {MIN_PREFIX} digits of the ceremony's id")
     found = exact or [row for row in rows if row.id.startswith(digits) and (not as_cosigner or row.role == "cosigner")]

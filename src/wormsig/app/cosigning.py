@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import defer
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 
+from wormsig.app.choosing import cosigner_id
 from wormsig.app.comparing import compare_verifier
 from wormsig.app.deciding import Decision
 from wormsig.app.linking import Link, keep_link
@@ -154,7 +155,7 @@ class Cosigner:
             letter=received.digest,
         )
         # Both roles may run on one machine with one journal.
-        row = CeremonyRow(f"{letter.ceremony}-c", "cosigner", now(), None, letter.network, None, "receive")
+        row = CeremonyRow(cosigner_id(letter.ceremony), "cosigner", now(), None, letter.network, None, "receive")
         if not self._journal.events(row.id):
             return Session.begin(self._journal, row, machine.MACHINE, first)
         session = Session.load(self._journal, row.id, machine.MACHINE)

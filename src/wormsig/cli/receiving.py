@@ -20,7 +20,7 @@ from wormsig.cli.failure import TerminatedError
 from wormsig.cli.notices import tell_once
 from wormsig.cli.options import sendable
 from wormsig.cli.passphrase import passphrases
-from wormsig.errors import UsageError
+from wormsig.errors import StorageError, UsageError
 from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry
 
@@ -256,11 +256,14 @@ class _Here(msgspec.Struct, frozen=True):
 
 
 def _left(journal: Journal, ident: str) -> str | None:
-    """Where a ceremony stands whose command was ended from outside; None when it is over."""
+    """Where a ceremony stands whose command was ended from outside; None when it is over, or nobody can tell."""
     from wormsig.app.session import Session  # noqa: PLC0415  see above
     from wormsig.ceremony.cosigner import MACHINE, Phase, is_complete  # noqa: PLC0415  same
 
-    state = Session.load(journal, ident, MACHINE).state
+    try:
+        state = Session.load(journal, ident, MACHINE).state
+    except StorageError:  # what ended the command stays what is told
+        return None
     if is_complete(state):
         return None
     goes_on = f"`wormsig resume {state.start.ceremony[:6]}` goes on"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wormsig.app.choosing import cosigner_id
 from wormsig.app.receive_plan import Verdict
 from wormsig.ceremony import status as told
 from wormsig.cli.asking import Asker
@@ -123,7 +124,7 @@ class ReceiveWatcher(_Watcher):
         if self._alone is not None and self._alone.active():
             self._alone.cancel()
         if isinstance(status, told.PsbtReceived) and self._begun is not None:
-            self._begun(f"{status.ceremony}-c")
+            self._begun(cosigner_id(status.ceremony))
         super().status(status)
 
     def show_review(self, report: Report) -> None:

@@ -206,7 +206,7 @@ def _input_detail(report: Report, view: InputView, signed: dict[str, bool]) -> l
     groups = () if view.final else view.musig
     # Where nothing but one key can spend, it is what the groups are said to sign as, and no 1-of-1.
     aggregate = bool(groups) and not view.mine and not signed and (view.threshold, len(view.keys)) == (1, 1)
-    made = "  made of the keys below" if aggregate else ""
+    made = "  said to be made of the keys below" if aggregate else ""
     known = view.threshold is not None and view.keys and not aggregate
     policy = f" {view.threshold}-of-{len(view.keys)}" if known else ""
     whose = f" · address {view.path} of the wallet" if view.mine else " · not the wallet's" if report.wallet else ""
