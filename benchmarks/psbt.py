@@ -10,7 +10,8 @@ A fork first does the job on a PSBT of 64 inputs with other keys and coins, so t
 system copies memory pages that the two processes share, nor how an interpreter gets used to the code.
 Figures are medians over rounds. The bare cost is measured right before and right after each of wormsig's own turns, and
 what wormsig took is divided by the mean of the two: a shared machine may be twice as slow a second later, and then both
-are. The goals against the bare cost are medians of these ratios. Every result is checked outside the clock: the
+are. The goals against the bare cost are medians of these ratios. How much faster two threads of the bare calls are than
+one at that moment is said too: two cores may be the halves of one. Every result is checked outside the clock: the
 cosigner's signatures against the sighashes of an independent generator, the coordinator's transaction byte for byte. A
 peer that takes more than --slow seconds at one size is not asked for a larger one.
 
@@ -273,6 +274,8 @@ def report(workers: list[Worker], sizes: list[int], limits: dict[int, dict[str, 
             ]
             rows.append([f"{each.name} {each.hello['version'] if each.name not in OURS else ''}".strip(), *cells])
         print_table(["", *(f"n={inputs}" for inputs in sizes)], rows)
+    gains = ", ".join(f"{limits[inputs]['gain']:.2f}" for inputs in sizes)
+    print(f"\ntwo threads of bare libsecp256k1, times as fast as one, right beside wormsig's turns: {gains}")
 
 
 def judge(workers: list[Worker], sizes: list[int], data: Path) -> bool:  # noqa: C901  one row per goal

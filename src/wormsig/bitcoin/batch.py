@@ -5,6 +5,7 @@ It does not know what a signature or a key is: `points`, `secp`, `schnorr` and `
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from collections import deque
@@ -21,9 +22,8 @@ Result = TypeVar("Result")
 _THREADED_FROM: Final = 24
 """Below the cost of so many verifications (1 ms) starting threads costs more than it gains."""
 _MAX_THREADS: Final = 8
-_PART: Final = 16
-"""Verifications in a part, two thirds of a millisecond: who is held up by something else on this machine takes fewer
-parts, and at the end nobody waits long for the last one."""
+_LEAST_PART: Final = 4
+"""Verifications in the smallest part, a sixth of a millisecond: so long at most one core waits for another's last."""
 
 
 def _cores() -> int:
@@ -34,8 +34,42 @@ def _cores() -> int:
     return min(count, _MAX_THREADS)
 
 
+def _bounds(count: int, cost: float, threads: int) -> list[int]:
+    """Where the parts begin, and where the last one ends.
+
+    Each takes a share of what is left: few parts, and yet small ones at the end. Who is held up by something else on
+    this machine takes fewer of them.
+    """
+    least = max(1, min(round(_LEAST_PART / cost), count // threads))
+    bounds = [0]
+    while bounds[-1] < count:
+        left = count - bounds[-1]
+        bounds.append(bounds[-1] + min(left, max(least, left // (4 * threads))))
+    return bounds
+
+
+def _started(run: Callable[[], None], count: int) -> list[threading.Lock]:
+    """Run something in as many more threads as the system gives; each one's lock is free once it has ended."""
+    started: list[threading.Lock] = []
+
+    def help_out(ended: threading.Lock) -> None:
+        run()
+        ended.release()
+
+    for _ in range(count):
+        ended = threading.Lock()
+        ended.acquire()
+        try:
+            # Not `threading.Thread`: its `start` waits until the new thread runs, as long as eight verifications take.
+            _thread.start_new_thread(help_out, (ended,))
+        except RuntimeError:  # no more threads: fewer do it
+            break
+        started.append(ended)
+    return started
+
+
 def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> list[Result]:
-    """Do some work in small equal parts, in threads when there is enough of it.
+    """Do some work in parts, in threads when there is enough of it.
 
     Args:
         count: How much there is.
@@ -51,8 +85,8 @@ def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> li
     threads = min(_cores(), count) if count * cost >= _THREADED_FROM else 1
     if threads <= 1:
         return [work(0, count)]
-    parts = min(max(threads, int(count * cost / _PART)), count)
-    bounds = [count * part // parts for part in range(parts + 1)]
+    bounds = _bounds(count, cost, threads)
+    parts = len(bounds) - 1
     waiting = deque(range(parts))
     done: dict[int, Result] = {}
     failed: dict[int, Exception] = {}
@@ -68,12 +102,10 @@ def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> li
             except Exception as error:  # noqa: BLE001  # raised again in the caller's thread
                 failed[part] = error
 
-    helpers = [threading.Thread(target=run, daemon=True) for _ in range(1, threads)]
-    for helper in helpers:
-        helper.start()
+    helpers = _started(run, threads - 1)
     run()
-    for helper in helpers:
-        helper.join()
+    for ended in helpers:
+        ended.acquire()
     if failed:
         raise failed[min(failed)]
     return [done[part] for part in range(parts)]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import _thread
+import itertools
 import threading
 
 import pytest
@@ -21,15 +23,45 @@ def test_little_work_stays_in_this_thread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "count", "cost", "parts"), [(2, 160, 1, 10), (2, 1000, 0.1, 6), (8, 24, 1, 8), (1, 160, 1, 1)]
+    ("cores", "count", "cost", "most"), [(2, 160, 1, 20), (2, 1000, 0.1, 125), (8, 24, 1, 3), (2, 1000, 2.5, 125)]
 )
-def test_parts_are_small_and_no_fewer_than_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, count: int, cost: float, parts: int
+def test_parts_get_smaller_and_are_no_fewer_than_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, count: int, cost: float, most: int
 ) -> None:
     monkeypatch.setattr(batch, "_cores", lambda: cores)
     sizes = share_out(count, cost, lambda first, last: last - first)
-    assert len(sizes) == parts
-    assert max(sizes) - min(sizes) <= 1
+    assert sum(sizes) == count
+    assert len(sizes) >= cores
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == most
+    assert sizes[-1] * cost <= 4
+
+
+def test_one_core_does_it_in_one_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: 1)
+    assert share_out(160, 1, lambda first, last: last - first) == [160]
+
+
+def test_every_core_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: 3)
+    together, begun = threading.Barrier(3, timeout=30), itertools.count()
+
+    def work(*_: int) -> int:
+        if next(begun) < 3:
+            together.wait()  # nobody is done before two others are at it as well
+        return threading.get_ident()
+
+    assert len(set(share_out(1000, 1, work))) == 3
+
+
+def test_where_no_thread_can_be_started_this_one_does_it_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(batch, "_cores", lambda: 3)
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    parts = share_out(1000, 1, lambda first, last: list(range(first, last)))
+    assert [number for part in parts for number in part] == list(range(1000))
 
 
 def test_the_first_failure_is_raised_when_all_is_done() -> None:

@@ -33,7 +33,7 @@ def test_parts_are_shared_out(monkeypatch: pytest.MonkeyPatch, cores: int, count
     monkeypatch.setattr(batch, "_cores", lambda: cores)
     wanted = INDICES[:count]
     parts = batch.share_out(count, 1000, lambda first, last: children(PARENTS, wanted[first:last]))
-    assert len(parts) == (1 if cores == 1 else count)
+    assert len(parts) >= min(cores, count)
     assert [row for part in parts for row in part] == expected(wanted)
 
 
