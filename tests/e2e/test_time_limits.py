@@ -23,5 +23,8 @@ def test_receive_gives_up_in_time(wormsig, signer):
     options = ["--wallet", "pair", "--signer", signer, "--relay-url", NOBODY, "--timeout", "1s", "-y"]
     done = wormsig("receive", "7-guitarist-revenge-orca", *options)
     assert done.returncode == 6
-    assert done.stderr.splitlines()[0] == "error: time is up"
+    assert done.stderr.splitlines() == [
+        "error: time is up",
+        "hint: nothing was received; ask the coordinator for a code",
+    ]
     assert done.stdout == ""

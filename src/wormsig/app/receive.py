@@ -83,6 +83,4 @@ async def _within(
     try:
         return await running
     except TwistedTimeoutError:
-        raise TransportError(
-            "time is up", hint="whatever was signed is kept in the journal; `wormsig resume` goes on"
-        ) from None
+        raise TransportError("time is up") from None  # what there is to go on with, the caller knows

@@ -20,7 +20,7 @@ from wormsig.cli.failure import TerminatedError
 from wormsig.cli.notices import tell_once
 from wormsig.cli.options import sendable
 from wormsig.cli.passphrase import passphrases
-from wormsig.errors import StorageError, UsageError
+from wormsig.errors import StorageError, TransportError, UsageError
 from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry
 
@@ -207,6 +207,10 @@ class Receiving(msgspec.Struct, frozen=True):
             if left is not None:
                 end.add_note(left)
             raise
+        except TransportError as error:
+            if error.hint is None:
+                error.hint = _left(journal, ids[0]) if ids else "nothing was received; ask the coordinator for a code"
+            raise
         self._tell(state)
 
     def _tell(self, state: CosignerState) -> None:
@@ -256,7 +260,7 @@ class _Here(msgspec.Struct, frozen=True):
 
 
 def _left(journal: Journal, ident: str) -> str | None:
-    """Where a ceremony stands whose command was ended from outside; None when it is over, or nobody can tell."""
+    """Where a ceremony stands whose command ended too early; None when it is over, or nobody can tell."""
     from wormsig.app.session import Session  # noqa: PLC0415  see above
     from wormsig.ceremony.cosigner import MACHINE, Phase, is_complete  # noqa: PLC0415  same
 
