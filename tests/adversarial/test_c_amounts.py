@@ -21,6 +21,7 @@ from support.hostile import (
     with_output,
 )
 from support.values import replace
+from wormsig.bitcoin.taproot import NUMS_KEY, p2tr_script
 from wormsig.bitcoin.tx import MAX_MONEY, OutPoint, TxOutput
 from wormsig.review.context import FeeLimit
 from wormsig.review.findings import Code
@@ -100,6 +101,20 @@ def test_c1_a_lone_legacy_input_needs_its_previous_transaction(judge: Judge):
     nested = edit_input(lie, 0, {b"\x04": b"\x00\x20" + bytes(32)})
     judge.finds(nested, Code.NO_PREVIOUS_TX)
     judge.finds(nested, Code.SCRIPT_MISMATCH)
+
+
+@pytest.mark.parametrize("script_type", ["wsh", "sh-wsh", "sh"])
+def test_c1_a_coin_of_ours_is_not_hidden_by_calling_it_taproot(judge: Judge, script_type: str):
+    """Two reviews of one transaction, each with another of our coins disguised, would show half of the loss each."""
+    scene = judge.use(scene_of(script_type))
+    honest = scene.psbt(outputs=[Out(BTC), Out(BTC - 2_000, place=(1, 0))])
+    taproot = TxOutput(BTC, p2tr_script(NUMS_KEY)).serialize()
+    for hidden in (0, 1):
+        disguised = edit_input(honest, hidden, {**dict.fromkeys(honest.inputs[hidden]), b"\x01": taproot})
+        judge.finds(disguised, Code.NO_PREVIOUS_TX)
+    # A taproot wallet's signatures cover what every input spends: there the lie spoils them.
+    foreign = scene_of("tr").psbt()
+    assert not scene_of("tr").review(edit_input(foreign, 1, {b"\x00": None})).findings
 
 
 def test_c1_our_node_knows_the_coin_otherwise(judge: Judge, scene: Scene):

@@ -274,6 +274,24 @@ def test_c4_highest_seen_comes_from_the_context_and_the_inputs(judge: Judge, scr
     judge.passes(grown)
 
 
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c4_a_coin_planted_far_away_does_not_make_a_place_beside_it_a_used_one(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
+    far = 2_000_000_000
+    planted = scene.psbt([Coin(2 * BTC), Coin(1_000, index=far)], [Out(30_000_000), Out(REST, place=(1, far + 1))])
+    judge.finds(planted, Code.INDEX_FAR_AHEAD)
+    judge.finds(planted, Code.INDEX_FAR_AHEAD, highest_seen={0: 5})
+    on_its_branch = scene.psbt(
+        [Coin(2 * BTC), Coin(1_000, branch=1, index=far)], [Out(30_000_000), Out(REST, place=(1, far + 1))]
+    )
+    judge.finds(on_its_branch, Code.INDEX_FAR_AHEAD)
+    judge.finds(on_its_branch, Code.INDEX_FAR_AHEAD, highest_seen={0: 5, 1: 3})
+    # Whoever gets such a coin back to where he looks is left alone, and so is who uses many addresses, step by step.
+    judge.passes(scene.psbt([Coin(2 * BTC), Coin(1_000, index=far)], [Out(30_000_000), Out(REST, place=(1, 4))]))
+    steps = [Coin(BTC, index=990 * number) for number in range(3)]
+    judge.passes(scene.psbt(steps, [Out(30_000_000), Out(REST + BTC, place=(1, 1_990))]), quick=True)
+
+
 def test_c4_the_limits_can_be_set(judge: Judge, scene: Scene):
     judge.finds(_change_at(scene, 1, 60), Code.INDEX_OUT_OF_REACH, gap=GapLimits(notice=5, warning=10, error=50))
 

@@ -126,24 +126,28 @@ _ASKED_TOGETHER = 200
 """Coins whose transactions are fetched at once."""
 
 
-def with_previous_transactions(psbt: Psbt, node: Node | None) -> tuple[Psbt, Mapping[OutPoint, TxOutput]]:
+def with_previous_transactions(
+    psbt: Psbt, node: Node | None, wallet: Wallet | None = None
+) -> tuple[Psbt, Mapping[OutPoint, TxOutput]]:
     """Fill in what the PSBT lacks from our own node.
 
     Args:
         psbt: As it came.
         node: Our node, when there is one.
+        wallet: Who signs: taproot's signatures cover what taproot inputs spend, those of other wallets do not.
 
     Returns:
-        The PSBT with previous transactions of non-taproot inputs that the node has, as far as `MAX_FILLED_IN` goes,
-        and the coins that it could confirm with `gettxout`.
+        The PSBT with previous transactions of inputs that need one and that the node has, as far as `MAX_FILLED_IN`
+        goes, and the coins that it could confirm with `gettxout`.
     """
     if node is None:
         return psbt, {}
+    covered = wallet is None or wallet.script_type == "tr"
     lacking = {}
     for index, txin in enumerate(psbt.tx.inputs):
         known = model.witness_utxo(psbt, index)
         taproot = known is not None and classify(known.script) is ScriptType.TR
-        if not taproot and model.previous_tx(psbt, index) is None:
+        if not (taproot and covered) and model.previous_tx(psbt, index) is None:
             lacking[index] = txin.outpoint
     filled: dict[int, bytes] = {}
     room, waiting = MAX_FILLED_IN, list(lacking.items())
@@ -178,7 +182,7 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
     max_fee_rate = None
     if options.max_fee_rate is not None:
         max_fee_rate = Fraction(_decimal(options.max_fee_rate, "--max-fee-rate"))
-    psbt, confirmed = with_previous_transactions(psbt, node)
+    psbt, confirmed = with_previous_transactions(psbt, node, wallet)
     chain = node.chain() if node is not None else None
     others = tuple(w for w in sources.registry.all() if wallet is None or w.id != wallet.id)
     network = chain.network if chain else sources.network

@@ -2,7 +2,8 @@
 
 A segwit v0 signature covers its own input's amount only, and a legacy one no amount at all: two signing sessions
 with different lies can burn everything as fee. So an amount counts as proven only by the previous transaction,
-whose txid the outpoint names, or by our own node.
+whose txid the outpoint names, or by our own node. A taproot signature covers what every input spends (BIP341), but only
+where we give one: to a wallet of another kind the word taproot is a claim as any other, and may hide a coin of its own.
 """
 
 from __future__ import annotations
@@ -42,24 +43,27 @@ class Coins(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def find_coins(psbt: Psbt, context: ReviewContext) -> Coins:
+def find_coins(psbt: Psbt, context: ReviewContext, *, covers_all: bool = True) -> Coins:
     """Find out what every input spends.
 
     Args:
         psbt: The PSBT.
         context: `confirmed` holds what our own node says; `trust_amounts` accepts claims.
+        covers_all: Whether our signatures would be taproot's; without a wallet nothing is signed.
     """
     outputs: list[TxOutput | None] = []
     found: list[Finding] = []
     for index in range(len(psbt.inputs)):
-        output, finding = _coin(psbt, index, context)
+        output, finding = _coin(psbt, index, context, covers_all=covers_all)
         outputs.append(output)
         if finding is not None:
             found += finding
     return Coins(tuple(outputs), tuple(found))
 
 
-def _coin(psbt: Psbt, index: int, context: ReviewContext) -> tuple[TxOutput | None, list[Finding] | None]:
+def _coin(
+    psbt: Psbt, index: int, context: ReviewContext, *, covers_all: bool
+) -> tuple[TxOutput | None, list[Finding] | None]:
     said = spent_or_problem(psbt, index)
     if context.confirmed:
         node = context.confirmed.get(psbt.tx.inputs[index].outpoint)
@@ -68,6 +72,8 @@ def _coin(psbt: Psbt, index: int, context: ReviewContext) -> tuple[TxOutput | No
     if isinstance(said, UtxoProblem):
         return _contradiction(psbt, index, said)
     if NON_WITNESS_UTXO in psbt.inputs[index]:
+        return said, None
+    if covers_all and classify(said.script) is ScriptType.TR:
         return said, None
     return said, _unproven(psbt, index, said, context)
 
@@ -107,11 +113,9 @@ def _contradiction(psbt: Psbt, index: int, problem: UtxoProblem) -> tuple[TxOutp
     return claimed, found
 
 
-def _unproven(psbt: Psbt, index: int, claimed: TxOutput, context: ReviewContext) -> list[Finding] | None:
+def _unproven(psbt: Psbt, index: int, claimed: TxOutput, context: ReviewContext) -> list[Finding]:
     """Only the witness UTXO says what is spent."""
     program = witness_program(claimed.script)
-    if classify(claimed.script) is ScriptType.TR:
-        return None  # taproot signatures cover the amounts of all inputs (BIP341)
     where = f"input {index}"
     if len(psbt.inputs) == 1 and (program is not None or _is_nested_segwit(psbt, index, claimed)):
         message = f"the amount of {where} is only claimed; it is the only input, so a lie would spoil the signature"

@@ -142,18 +142,20 @@ def _change_findings(subject: Subject, index: int, own: WalletScript, *, reused:
 
 
 def _gap_findings(subject: Subject, where: str, own: WalletScript) -> list[Finding]:
-    highest = subject.owned.reference(own.branch)
+    highest, near = subject.owned.reference(own.branch), subject.owned.near(own.branch)
     gap = subject.context.gap
-    ahead = own.index - highest
-    for limit, code in (
-        (gap.error, Code.INDEX_OUT_OF_REACH),
-        (gap.warning, Code.INDEX_FAR_AHEAD),
-        (gap.notice, Code.INDEX_AHEAD),
+    known = f"the highest one known to be used is {highest}" if highest >= 0 else "no used one is known"
+    alone = f"the highest one known to be used is {near}, but for a coin far beyond it that is spent here as well"
+    for limit, code, counted, detail in (
+        (gap.error, Code.INDEX_OUT_OF_REACH, highest, known),
+        (gap.warning, Code.INDEX_FAR_AHEAD, highest, known),
+        (gap.warning, Code.INDEX_FAR_AHEAD, near, alone),
+        (gap.notice, Code.INDEX_AHEAD, highest, known),
+        (gap.notice, Code.INDEX_AHEAD, near, alone),
     ):
-        if ahead > limit:
-            known = f"the highest one known to be used is {highest}" if highest >= 0 else "no used one is known"
+        if own.index - counted > limit:
             message = f"{where} is change at address {own.path}, where a wallet may not look for it"
-            return [Finding(code, where, message, details=(known,))]
+            return [Finding(code, where, message, details=(detail,))]
     return []
 
 

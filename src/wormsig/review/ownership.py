@@ -29,7 +29,7 @@ MAX_WRONG_HINTS = 2000
 """Hints that lead nowhere, over the whole PSBT, before the rest is ignored: each costs a BIP32 step per key."""
 
 SEARCH_WINDOW = 5_000
-"""Indices per branch that a search goes through at most; those nearest to its limit."""
+"""Indices per branch that a search goes through at most, however far what it finds moves its limit (row C16)."""
 
 _BATCH = 1_000
 """Hinted places derived together."""
@@ -58,12 +58,14 @@ class Ownership(msgspec.Struct, frozen=True):
         outputs: Index -> the wallet's script.
         our_keys: X-only public keys of others' scripts that the wallet derives somewhere.
         highest: Highest index per branch that is known to be in use, this PSBT's inputs included.
+        reached: The same without inputs that stand alone far beyond all else (`reached`).
     """
 
     inputs: Mapping[int, WalletScript]
     outputs: Mapping[int, WalletScript]
     our_keys: Mapping[bytes, OurKey]
     highest: Mapping[int, int]
+    reached: Mapping[int, int]
 
     def ours(self, pubkey: bytes) -> OurKey | None:
         """Whose of the wallet's keys a public key is, in whatever form it stands in a script."""
@@ -71,11 +73,44 @@ class Ownership(msgspec.Struct, frozen=True):
 
     def reference(self, branch: int) -> int:
         """The index from which a gap on a branch is counted; -1 when nothing is known."""
-        known = self.highest.get(branch)
-        return max(self.highest.values(), default=-1) if known is None else known
+        return _of_branch(self.highest, branch)
+
+    def near(self, branch: int) -> int:
+        """The same by what is not far from all else alone; never above `reference`."""
+        return _of_branch(self.reached, branch)
 
 
-NOTHING = Ownership({}, {}, {}, {})
+def _of_branch(highest: Mapping[int, int], branch: int) -> int:
+    known = highest.get(branch)
+    return max(highest.values(), default=-1) if known is None else known
+
+
+def reached(known: Mapping[int, int], spent: Mapping[int, Collection[int]], step: int) -> dict[int, int]:
+    """How far the branches are in use, by steps that a wallet takes (row C4).
+
+    Whoever knows the wallet can pay a few satoshis to an address two billion places away and have them spent along:
+    that proves a script of the wallet, and not that anybody would look for change beside it.
+
+    Args:
+        known: Highest index per branch that node and journal know.
+        spent: Indices per branch that inputs spend from; where nothing else is known, the lowest of all is the first.
+        step: Highest distance from one to the next.
+    """
+    first = max(known.values(), default=-1)
+    if not known:
+        first = min((min(indices) for indices in spent.values()), default=-1)
+    found = dict(known)
+    for branch, indices in spent.items():
+        top = known.get(branch, first)
+        for index in sorted(indices):
+            if index > top + step:
+                break
+            top = max(top, index)
+        found[branch] = top
+    return found
+
+
+NOTHING = Ownership({}, {}, {}, {}, {})
 """Without a wallet nothing is anybody's."""
 
 
@@ -116,7 +151,7 @@ def prove(
     search.finish(visible)
     inputs = {index: script for (kind, index), script in search.proven.items() if kind == "input"}
     outputs = {index: script for (kind, index), script in search.proven.items() if kind == "output"}
-    return Ownership(inputs, outputs, search.our_keys, search.highest)
+    return Ownership(inputs, outputs, search.our_keys, search.highest, search.reached())
 
 
 class _Hinted:
@@ -158,6 +193,8 @@ class _Search:
         self.our_keys: dict[bytes, OurKey] = {}
         self.highest: dict[int, int] = dict(context.highest_seen)
         self.patience = MAX_WRONG_HINTS
+        self._known = context.highest_seen
+        self._spent: dict[int, set[int]] = {}
         self._gap = context.gap.error
         self._others: list[tuple[Item, bytes]] = []
         self._wanted: dict[bytes, list[Item]] = {}
@@ -179,8 +216,13 @@ class _Search:
 
     def _prove(self, item: Item, script: WalletScript) -> None:
         self.proven[item] = script
-        if item[0] == "input" and script.index > self.highest.get(script.branch, -1):
-            self.highest[script.branch] = script.index
+        if item[0] == "input":
+            self._spent.setdefault(script.branch, set()).add(script.index)
+            self.highest[script.branch] = max(script.index, self.highest.get(script.branch, -1))
+
+    def reached(self) -> dict[int, int]:
+        """The highest index of each branch without inputs that stand alone far beyond all else."""
+        return reached(self._known, self._spent, self._gap)
 
     def finish(self, visible: Callable[[Item], Iterable[bytes]]) -> None:
         """Search the wallet's branches for what no hint led to.
@@ -207,9 +249,16 @@ class _Search:
         self._go_through()
 
     def _go_through(self) -> None:
-        """Both branches, nearest index first, until everything is found or the limit is reached, which may grow."""
-        index = max(0, self._limit() - SEARCH_WINDOW)
-        while index < (limit := self._limit()) and (self._wanted or self._left):
+        """Up to where the wallet is in use, then up to an input that stands far beyond: it hides nothing before it."""
+        first = max(0, self._limit(self.reached()) - SEARCH_WINDOW)
+        index = self._go_on(first, SEARCH_WINDOW, self.reached)
+        room = SEARCH_WINDOW - (index - first)
+        self._go_on(max(index, self._limit(self.highest) - room), room, lambda: self.highest)
+
+    def _go_on(self, index: int, room: int, highest: Callable[[], Mapping[int, int]]) -> int:
+        """Both branches, nearest index first, until all is found or the limit is reached; it may grow, the room not."""
+        end = index + room
+        while index < (limit := min(end, self._limit(highest()))) and (self._wanted or self._left):
             following = min(limit, index + _STRIDE)
             for candidate in self._derived(range(index, following)):
                 found = self._wanted.pop(candidate.script_pubkey, ())
@@ -217,13 +266,14 @@ class _Search:
                     self._prove(item, candidate)
                 self._recognise(candidate)
             index = following
+        return index
 
     def _derived(self, indices: Collection[int]) -> list[WalletScript]:
         both = [self.deriver.scripts(branch, indices) for branch in BRANCHES]
         return [script for pair in zip(*both, strict=True) for script in pair]
 
-    def _limit(self) -> int:
-        return min(HARDENED, max(self.highest.values(), default=-1) + self._gap + 1)
+    def _limit(self, highest: Mapping[int, int]) -> int:
+        return min(HARDENED, max(highest.values(), default=-1) + self._gap + 1)
 
     def _recognise(self, script: WalletScript) -> None:
         """Note which keys of other scripts are the wallet's at this place."""

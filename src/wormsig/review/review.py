@@ -66,7 +66,7 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
     """
     if psbt.transaction is None:
         return _without_transaction(psbt, wallet, context, deriver)
-    coins = find_coins(psbt, context)
+    coins = find_coins(psbt, context, covers_all=wallet is None or wallet.script_type == "tr")
     allowed = effective_sighash(context)
     signatures = judge_signatures(psbt, allowed)
     subject = _subject(psbt, coins.outputs, wallet, context, deriver)

@@ -79,3 +79,39 @@ def test_the_number_of_wrong_hints_is_capped(monkeypatch: pytest.MonkeyPatch):
     report = review(psbt, fresh.wallet, ReviewContext(), deriver=fresh.deriver)
     assert all(view.kind is OutputKind.PAYMENT for view in report.outputs)
     assert derived(fresh) <= 2 + 6
+
+
+def test_a_coin_planted_far_away_does_not_take_the_search_away_from_the_others():
+    """An own coin that is not found counts as somebody else's, and what leaves the wallet with it is not shown."""
+    scene = scene_of(count=1, threshold=1, salt="once")
+    psbt = scene.psbt([Coin(index=5), Coin(1_000, index=100_000), Coin(index=7)])
+    hidden = psbt.with_inputs({2: {key: value for key, value in psbt.inputs[2].items() if key[0] not in {0x05, 0x06}}})
+    assert [view.path for view in scene.review(hidden).inputs] == ["0/5", "0/100000", "0/7"]
+    far = psbt.with_inputs({1: {key: value for key, value in psbt.inputs[1].items() if key[0] not in {0x05, 0x06}}})
+    assert [view.mine for view in scene.review(far).inputs] == [True, False, True]
+
+
+def test_what_a_search_finds_moves_its_limit_and_not_what_it_costs(monkeypatch: pytest.MonkeyPatch):
+    """Thousands of coins, each just within reach of the one before, led a review on for hours (C16)."""
+    monkeypatch.setattr(ownership, "SEARCH_WINDOW", 300)
+    fresh = Scene(count=1, threshold=1, salt="led on")
+    psbt = strip_hints(scene_of(count=1, threshold=1, salt="led on").psbt([Coin(index=90 * n) for n in range(1, 9)]))
+    report = review(psbt, fresh.wallet, ReviewContext(gap=GapLimits(1, 2, 100)), deriver=fresh.deriver)
+    assert [view.mine for view in report.inputs] == [True] * 3 + [False] * 5
+    assert derived(fresh) == 2 * 300
+
+
+@pytest.mark.parametrize(
+    ("known", "spent", "expected"),
+    [
+        ({}, {}, {}),
+        ({}, {0: {3, 7}}, {0: 7}),
+        ({}, {0: {3, 14}}, {0: 3}),
+        ({}, {0: {3, 13, 23}}, {0: 23}),
+        ({}, {0: {3}, 1: {99}}, {0: 3, 1: 3}),
+        ({0: 50}, {0: {3}, 1: {55}}, {0: 50, 1: 55}),
+        ({0: 50, 1: 4}, {1: {55}}, {0: 50, 1: 4}),
+    ],
+)
+def test_how_far_the_branches_are_in_use(known: dict[int, int], spent: dict[int, set[int]], expected: dict[int, int]):
+    assert ownership.reached(known, spent, 10) == expected
