@@ -75,7 +75,8 @@ def test_c5_allowed_by_a_person_for_the_named_type_only(judge: Judge, scene: Sce
     asked = edit_input(scene.psbt(), 0, {b"\x03": u32(ALL | ANYONE)})
     signed = scene.sign(asked, "bob", inputs=[0], sighash=ALL | ANYONE)
     allowed = frozenset({ALL | ANYONE})
-    judge.finds(signed, Code.SIGHASH_ALLOWED, allowed_sighash=allowed)
+    for psbt in (asked, signed):  # asked for by the field alone, and used
+        judge.finds(psbt, Code.SIGHASH_ALLOWED, allowed_sighash=allowed)
     assert not judge.report(signed, allowed_sighash=allowed).errors
     assert [view.signed for view in judge.report(signed, allowed_sighash=allowed).inputs] == [1, 0]
     assert judge.report(signed, allowed_sighash=frozenset({NONE})).errors
