@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.hostile import BTC, STRANGER, Coin, Out, Scene
+from support.hostile import BTC, STRANGER, Coin, Out, Scene, edit_input, scene_of
 from support.world import World
 from wormsig.bitcoin.bech32 import segwit_address
 from wormsig.bitcoin.network import Network, address_of
@@ -63,6 +63,18 @@ def test_c24_a_quiet_replacement_that_pays_somebody_else(judge: Judge, scene: Sc
     thief = scene.psbt([Coin(), Coin(index=8)], [Out(2 * BTC - 2_000, b"\x00\x14" + bytes(20))])
     assert Code.REPLACES_DIFFERENTLY in found(judge, thief)
     assert not judge.signs(thief)
+
+
+def test_c23_a_coin_that_was_signed_here_is_not_hidden_afterwards(judge: Judge):
+    """One transaction shown twice, each time with another of our coins hidden, would take both for half of the loss."""
+    scene = judge.use(scene_of(count=1, threshold=1, salt="hidden"))
+    shown = scene.psbt([Coin(index=3), Coin(index=8_000)])
+    assert judge.signs(shown)
+    hidden = edit_input(shown, 0, {key: None for key in shown.inputs[0] if key[0] in {0x05, 0x06}})
+    assert not judge.report(hidden).errors  # too far from what is known: nothing in the PSBT says whose it is
+    assert "signed on this machine" in found(judge, hidden)[Code.OUR_KEY_IN_FOREIGN_INPUT]
+    assert not judge.signs(hidden)
+    assert judge.signs(shown)
 
 
 def test_c18_an_address_like_one_that_was_paid(judge: Judge, scene: Scene):

@@ -208,6 +208,7 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         highest_seen=highest_of(seen, past.highest_seen),
         signed_before=_alive(past.signed_before, wallet, node),
         unreadable=past.unreadable,
+        signed_coins=past.signed_coins,
         unattended=sources.unattended,
     )
     return Prepared(psbt, context)

@@ -19,6 +19,7 @@ from wormsig.bitcoin.network import address_of
 from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.errors import StorageError, WormsigError
 from wormsig.psbt import codec, model
+from wormsig.psbt.sigkeys import SIGNATURE_TYPES
 from wormsig.review.claims import INPUT, OUTPUT, KeyIndex
 from wormsig.review.context import SignedBefore
 from wormsig.wallet.derive import Deriver
@@ -52,12 +53,25 @@ class Entry(msgspec.Struct, frozen=True):
         network: The network's name; for a ceremony that came to us, in the coordinator's words.
         announced: Nobody here has checked the network.
         at: Unix time of the signature.
+        given: As it came to be signed here, serialized; None for what others signed.
     """
 
     psbt: Psbt
     network: str
     announced: bool
     at: int
+    given: bytes | None = None
+
+    def signed_here(self) -> frozenset[OutPoint]:
+        """The coins that this machine signed away, as a wallet's of ours."""
+        if self.given is None:
+            return frozenset()
+        before = codec.parse(self.given, like=self.psbt).inputs  # it was read before it was signed
+        return frozenset(
+            self.psbt.outpoint(index)
+            for index, fields in enumerate(self.psbt.inputs)
+            if any(key[0] in SIGNATURE_TYPES and before[index].get(key) != fields[key] for key in fields)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,7 @@ class Known:
         used_scripts: Scripts of coins that were spent, and of outputs that this PSBT does not replace.
         highest_seen: Highest proven index per branch of the wallet.
         unreadable: What of the past cannot be read, one sentence each.
+        signed_coins: Coins of it that were signed here, in this transaction or another.
     """
 
     signed_before: tuple[SignedBefore, ...] = ()
@@ -77,6 +92,7 @@ class Known:
     used_scripts: frozenset[bytes] = frozenset()
     highest_seen: Mapping[int, int] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+    signed_coins: frozenset[OutPoint] = frozenset()
 
 
 class History:
@@ -131,6 +147,7 @@ class History:
                 used.update(output.script for output in entry.psbt.tx.outputs)
             if spent & coins or any((out.script, out.sats) in outputs for out in entry.psbt.tx.outputs):
                 before.append(_signed_before(entry, spent, own))
+        touching = [entry for entry in entries if not coins.isdisjoint(txin.outpoint for txin in entry.psbt.tx.inputs)]
         paid = {output.script for entry in past for output in entry.psbt.tx.outputs}
         return Known(
             signed_before=tuple(before),
@@ -138,6 +155,7 @@ class History:
             used_scripts=frozenset(used),
             highest_seen={} if own is None else own.highest(past),
             unreadable=unreadable,
+            signed_coins=coins & frozenset().union(*[entry.signed_here() for entry in touching]),
         )
 
     def highest_seen(self, wallet: Wallet) -> Mapping[int, int]:
@@ -243,7 +261,15 @@ def _entry(row: CeremonyRow, records: Sequence[Record]) -> Entry | None:
     if raw is None:
         return None
     psbt, at = raw
-    return Entry(codec.parse(psbt), row.network, announced=row.role == "cosigner", at=at)
+    came = row.role == "cosigner"
+    return Entry(codec.parse(psbt), row.network, announced=came, at=at, given=_given(records) if came else None)
+
+
+def _given(records: Sequence[Record]) -> bytes | None:
+    from wormsig.ceremony import cosigner  # noqa: PLC0415  only where there is a journal
+
+    event = cosigner.decode(records[0].body)
+    return event.psbt if isinstance(event, cosigner.Received) else None
 
 
 def _signed_as_cosigner(records: Sequence[Record]) -> tuple[bytes, int] | None:
@@ -274,7 +300,7 @@ def _signed_as_coordinator(records: Sequence[Record]) -> tuple[bytes, int] | Non
 def has_signatures(psbt: Psbt) -> bool:
     """Whether somebody signed, or says so."""
     return any(
-        key[0] == model.PARTIAL_SIG or key in {model.FINAL_SCRIPTSIG, model.FINAL_SCRIPTWITNESS}
+        key[0] in SIGNATURE_TYPES or key in {model.FINAL_SCRIPTSIG, model.FINAL_SCRIPTWITNESS}
         for fields in psbt.inputs
         for key in fields
     )

@@ -103,6 +103,7 @@ class ReviewContext:
         gap: Limits beyond that.
         signed_before: What was signed on this machine.
         unreadable: What of this machine's history cannot be read, one sentence each.
+        signed_coins: Coins that were signed on this machine, as a wallet's of ours.
         unattended: Nobody is there to answer.
     """
 
@@ -123,4 +124,5 @@ class ReviewContext:
     gap: GapLimits = field(default_factory=GapLimits)
     signed_before: tuple[SignedBefore, ...] = ()
     unreadable: tuple[str, ...] = ()
+    signed_coins: frozenset[OutPoint] = frozenset()
     unattended: bool = False

@@ -255,7 +255,7 @@ class Code(enum.StrEnum):
     OUR_KEY_IN_FOREIGN_INPUT = (
         "C23-our-key-in-foreign-input",
         _E,
-        "An input that is not the wallet's names a key of ours: it may be a private coin.",
+        "An input that is not the wallet's names a key of ours, or was signed here before: it may be a coin of ours.",
     )
 
     # --- what may still change

@@ -62,6 +62,7 @@ def input_findings(
             found.append(_mismatch(index, mismatch))
         if subject.keys is not None:
             found += _foreign_input_findings(subject, subject.keys, index)
+            found += _signed_before(subject, index)
     if subject.has_wallet and foreign:
         found.append(_foreign_summary(foreign, len(subject.psbt.inputs)))
     return found
@@ -196,6 +197,17 @@ def _foreign_summary(foreign: Sequence[int], total: int) -> Finding:
         )
     count = f"1 of {total} inputs is" if len(foreign) == 1 else f"{len(foreign)} of {total} inputs are"
     return Finding(Code.FOREIGN_INPUTS, "transaction", f"{count} not the wallet's: {named}")
+
+
+def _signed_before(subject: Subject, index: int) -> list[Finding]:
+    """A coin that was ours when it was signed here: who hides it now shows less than what leaves, each time."""
+    outpoint = subject.psbt.tx.inputs[index].outpoint
+    if outpoint not in subject.context.signed_coins:
+        return []
+    where = f"input {index}"
+    message = f"{where} is not the wallet's as it stands here, but was signed on this machine as a coin of yours"
+    hint = "ask for a PSBT that says where this coin stands in the wallet, or choose the wallet that it is of"
+    return [Finding(Code.OUR_KEY_IN_FOREIGN_INPUT, where, message, hint, (str(outpoint),))]
 
 
 def _foreign_input_findings(subject: Subject, keys: KeyIndex, index: int) -> list[Finding]:

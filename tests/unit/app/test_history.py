@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.ceremony import CEREMONY, setting
-from support.hostile import BTC, STRANGER, Coin, Out
+from support.hostile import BTC, STRANGER, Coin, Out, scene_of
 from support.values import replace
 from wormsig.app.context import highest_of
-from wormsig.app.history import NO_HISTORY, SIGNED_FILES, History, begin_signing
+from wormsig.app.history import NO_HISTORY, SIGNED_FILES, History, begin_signing, has_signatures
 from wormsig.app.home import Home
 from wormsig.app.session import Session, now
 from wormsig.bitcoin.network import Network, address_of
@@ -267,3 +267,11 @@ def test_a_damaged_ceremony_is_named_and_others_are_read(home: Home, damage: str
     assert [before.txid for before in past.signed_before] == [SCENE.psbt([Coin(index=8)]).txid]
     (said,) = past.unreadable
     assert said.startswith(f"ceremony {CEREMONY[:6]} ")
+
+
+@pytest.mark.parametrize("script_type", ["wsh", "sh-wsh", "sh", "tr"])
+def test_signatures_that_came_along_are_seen_whatever_their_kind(script_type: str):
+    scene = scene_of(script_type)
+    psbt = scene.psbt()
+    assert not has_signatures(psbt)
+    assert has_signatures(scene.sign(psbt, "bob", inputs=[1]))
