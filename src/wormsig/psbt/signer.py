@@ -35,8 +35,8 @@ def sign_inputs(
 ) -> Psbt:
     """Sign inputs: the very bytes that Bitcoin Core makes.
 
-    ECDSA with RFC6979 nonces, low R and low S. BIP340 for taproot: the key path with the internal key, which is tweaked
-    here; every leaf that a key stands in with any other key.
+    ECDSA with RFC6979 nonces, low R and low S. BIP340 for taproot: the key path alone where the internal key is given,
+    which is tweaked here; else every leaf that a key stands in.
 
     Args:
         psbt: The PSBT; it is signed with its own transaction, proven scripts and amounts.
@@ -59,7 +59,7 @@ def sign_inputs(
     made = _Made(psbt)
     for index, pairs in keys.items():
         scripts, sighash = _checked(psbt, index, sighash_type)
-        for pubkey, seckey in pairs.items():
+        for pubkey, seckey in _needed(scripts, pairs).items():
             if scripts.taproot is not None:
                 made.taproot(index, scripts, sighash, (pubkey, seckey, aux))
             elif scripts.has_key(pubkey):
@@ -69,6 +69,12 @@ def sign_inputs(
     held = psbt.inputs
     signed = psbt.with_signed({index: put_signatures(held[index], here) for index, here in made.verified().items()})
     return after_signing(psbt, signed)
+
+
+def _needed(scripts: InputScripts, pairs: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    """The keys to sign with: who holds the internal key needs no other, as in Bitcoin Core."""
+    internal = None if scripts.taproot is None else scripts.taproot.internal_key
+    return pairs if internal is None or internal not in pairs else {internal: pairs[internal]}
 
 
 class _Made:

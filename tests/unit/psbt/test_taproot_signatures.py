@@ -99,6 +99,14 @@ def test_every_key_signs_wherever_it_stands() -> None:
     assert serialize(sign_inputs(signed, {0: tree.secrets("b")})) == serialize(signed)  # the same bytes again
 
 
+def test_who_holds_the_internal_key_signs_with_no_other() -> None:
+    coin = taproot_coin(4, "a", [((1, "bc"), "pk(@a)")])
+    psbt = spend([coin])
+    assert coin.taproot is not None
+    assert set(held_signatures(sign_inputs(psbt, {0: coin.secrets("b", "a")}), 0)) == {coin.taproot.output_key}
+    assert set(held_signatures(sign_inputs(psbt, {0: coin.secrets("b")}), 0)) == {coin.xonly("b") + coin.leaf(0).hash}
+
+
 def test_the_same_bytes_each_time_unless_auxiliary_bytes_are_given() -> None:
     one = sign_inputs(PSBT, {0: COIN.secrets("a")})
     other = sign_inputs(PSBT, {0: COIN.secrets("a")}, aux=b"\x07" * 32)
