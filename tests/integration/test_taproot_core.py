@@ -18,7 +18,7 @@ from wormsig.psbt.combiner import combine, with_preimages
 from wormsig.psbt.contribution import extract as contribution_of
 from wormsig.psbt.extractor import extract
 from wormsig.psbt.finalizer import can_finalize, finalize
-from wormsig.psbt.finals import FinalState, final_of, match
+from wormsig.psbt.finals import FinalState, check_finals, final_of, match
 from wormsig.psbt.preimages import HASHES, wanted_in
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.signer import sign_inputs
@@ -150,6 +150,7 @@ def finished(stage: Stage, unsigned: Psbt, answers: Sequence[Psbt]) -> Psbt:
     assert verdict["vsize"] == tx.vsize
     made = {index: scripts for index in range(len(final.inputs)) if (scripts := final_of(final, index)) is not None}
     assert {check.state for check in match(unsigned, made)} == {FinalState.VALID}
+    assert {check.state for check in check_finals(final)} == {FinalState.VALID}  # nothing names the keys any more
     assert estimated_weight(combined.psbt) == tx.weight
     return final
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from wormsig.bitcoin.taproot import NUMS_KEY
 from wormsig.psbt import miniscript
 from wormsig.psbt.preimages import HASHES, PREIMAGE_SIZE
 from wormsig.psbt.solver import expression, means_of, satisfy
@@ -60,7 +61,11 @@ class _Apart:
         self._leaf_hash = leaf.hash if leaf is not None else b""
         script = leaf.script if leaf is not None else final.scripts.witness or b""
         shown = [item for item in final.items if len(item) == (32 if self._tapscript else 33)]
-        self._node = expression(psbt, index, script, tapscript=self._tapscript, keys=shown)
+        # Finalizing clears the key origins, so that nobody names the keys of ways that were not taken: where a script
+        # has only their hashes, one key that nobody holds stands in for them all, unless the witness shows that key.
+        self._stand_in = NUMS_KEY if self._tapscript else b"\x02" + NUMS_KEY
+        stand_in = b"" if self._stand_in in shown else self._stand_in
+        self._node = expression(psbt, index, script, tapscript=self._tapscript, keys=shown, stand_in=stand_in)
         self._checks: list[SignatureCheck] = []
         self._signatures: dict[bytes, bytes] = {}
         self.tries = 0
@@ -81,7 +86,7 @@ class _Apart:
         Returns:
             False when more than so many verifications would be needed.
         """
-        keys = list(dict.fromkeys(miniscript.keys_of(self._node)))
+        keys = [key for key in dict.fromkeys(miniscript.keys_of(self._node)) if key != self._stand_in]
         for item in reversed(self._final.items):
             if not self._like_a_signature(item):
                 continue

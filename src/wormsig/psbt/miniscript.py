@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from wormsig.bitcoin.script import hash160, operations
 from wormsig.psbt.forms import LOCKTIME_THRESHOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Container, Mapping
 
     Expression: TypeAlias = Any  # btclib_wallet's Miniscript, which is not imported before it is needed
 
@@ -23,6 +24,9 @@ _AGE: Final = 0xFFFF
 """The parts of a sequence number (BIP68)."""
 
 _HASHES: Final = ("sha256", "hash256", "ripemd160", "hash160")
+
+_DUP_HASH160_EQUALVERIFY: Final = (0x76, 0xA9, 0x88)
+"""The opcodes around the hash of a key, which stands behind the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,29 @@ def read(script: bytes, hashed: Mapping[bytes, bytes], *, tapscript: bool) -> Ex
     except BTClibException:
         return None
     return node if node.is_valid_top_level else None
+
+
+def with_stand_in(script: bytes, known: Container[bytes], key: bytes) -> bytes:
+    """A script with the hash of one key in place of the hash of every key that is not known.
+
+    What is read from it satisfies the script itself wherever that takes neither a signature nor the key from whoever is
+    stood in for.
+
+    Args:
+        script: A witnessScript, or a leaf of version 0xc0.
+        known: HASH160 of the keys that are known.
+        key: The key that stands in, as the script would have it.
+    """
+    parts: list[bytes] = []
+    start, digest = 0, hash160(key)
+    found = operations(script) or []
+    for first, second, third, fourth in zip(found, found[1:], found[2:], found[3:], strict=False):
+        data, end = third[1:]
+        around = first[0], second[0], fourth[0]
+        if around == _DUP_HASH160_EQUALVERIFY and data is not None and len(data) == 20 and data not in known:
+            parts += (script[start : end - 20], digest)
+            start = end
+    return b"".join((*parts, script[start:]))
 
 
 def keys_of(node: Expression) -> tuple[bytes, ...]:

@@ -141,12 +141,17 @@ def guess(psbt: Psbt, index: int, scripts: InputScripts, held: Held) -> FinalScr
     made = solve(psbt, index, scripts, held)
     if made is not None:
         return made
+    return _guess(psbt, index, scripts, held, False) or _guess(psbt, index, scripts, held, True)
+
+
+def _guess(psbt: Psbt, index: int, scripts: InputScripts, held: Held, every: bool) -> FinalScripts | None:
+    """With the preimages that are there, or with `every` one that a script asks for."""
     if scripts.taproot is not None:
-        return _guess_taproot(psbt, index, scripts.taproot, held)
+        return _guess_taproot(psbt, index, scripts.taproot, held, every)
     node = _witness_expression(psbt, index, scripts, held)
     if node is None or scripts.witness is None:
         return None
-    stack = _guess_expression(psbt, index, node, held, SIGNATURE_SIZE)
+    stack = _guess_expression(psbt, index, node, held, (SIGNATURE_SIZE, every))
     return None if stack is None else FinalScripts(nested_sig(scripts), (*stack, scripts.witness))
 
 
@@ -185,10 +190,8 @@ def _solve_taproot(psbt: Psbt, index: int, proven: TaprootScripts, held: Held) -
     best: FinalScripts | None = None
     for leaf in _ordered([proven.leaves[leaf_hash] for leaf_hash in signed if leaf_hash in proven.leaves]):
         stack = _leaf_stack(psbt, index, leaf, signed[leaf.hash])
-        if stack is None:
-            continue
-        final = FinalScripts(b"", (*stack, leaf.script, leaf.control))
-        if best is None or len(final.witness) < len(best.witness):
+        final = None if stack is None else FinalScripts(b"", (*stack, leaf.script, leaf.control))
+        if final is not None and (best is None or len(final.witness) < len(best.witness)):
             best = final
     return best
 
@@ -234,7 +237,7 @@ def _leaf_lacks(psbt: Psbt, index: int, leaf: Leaf, signatures: Mapping[bytes, b
     return _expression_lacks(psbt, index, node, means_of(psbt, index, signatures))
 
 
-def _guess_taproot(psbt: Psbt, index: int, proven: TaprootScripts, held: Held) -> FinalScripts | None:
+def _guess_taproot(psbt: Psbt, index: int, proven: TaprootScripts, held: Held, every: bool) -> FinalScripts | None:
     """By what is signed already; before that by the smallest leaf, or by key where there is no leaf."""
     asked = sighash_type(psbt, index)
     size = SCHNORR_SIZE + (1 if asked else 0)
@@ -244,24 +247,22 @@ def _guess_taproot(psbt: Psbt, index: int, proven: TaprootScripts, held: Held) -
     leaves = [proven.leaves[leaf_hash] for leaf_hash in signed if leaf_hash in proven.leaves]
     best: FinalScripts | None = None
     for leaf in _ordered(leaves or proven.leaves.values()):
-        stack = _guess_leaf(psbt, index, leaf, signed.get(leaf.hash, {}), size)
-        if stack is None:
-            continue
-        final = FinalScripts(b"", (*stack, leaf.script, leaf.control))
-        if best is None or len(final.witness) < len(best.witness):
+        stack = _guess_leaf(psbt, index, leaf, signed.get(leaf.hash, {}), (size, every))
+        final = None if stack is None else FinalScripts(b"", (*stack, leaf.script, leaf.control))
+        if final is not None and (best is None or len(final.witness) < len(best.witness)):
             best = final
     return best
 
 
 def _guess_leaf(
-    psbt: Psbt, index: int, leaf: Leaf, signatures: Mapping[bytes, bytes], size: int
+    psbt: Psbt, index: int, leaf: Leaf, signatures: Mapping[bytes, bytes], assumed: tuple[int, bool]
 ) -> tuple[bytes, ...] | None:
     if leaf.multi_a is not None:
         there = [signatures[key] for key in leaf.multi_a.keys if key in signatures][: leaf.multi_a.threshold]
-        there += [bytes(size)] * (leaf.multi_a.threshold - len(there))
+        there += [bytes(assumed[0])] * (leaf.multi_a.threshold - len(there))
         return (*there, *[b""] * (len(leaf.multi_a.keys) - leaf.multi_a.threshold))
     node = _leaf_expression(psbt, index, leaf, signatures)
-    return None if node is None else _guess_expression(psbt, index, node, signatures, size)
+    return None if node is None else _guess_expression(psbt, index, node, signatures, assumed)
 
 
 # -- miniscript --------------------------------------------------------------------------------------------------------
@@ -314,10 +315,13 @@ def _expression_lacks(psbt: Psbt, index: int, node: miniscript.Expression, means
 
 
 def _guess_expression(
-    psbt: Psbt, index: int, node: miniscript.Expression, signatures: Mapping[bytes, bytes], size: int
+    psbt: Psbt, index: int, node: miniscript.Expression, signatures: Mapping[bytes, bytes], assumed: tuple[int, bool]
 ) -> tuple[bytes, ...] | None:
-    """Every key signs and every preimage comes; the locks are what they are."""
+    """Every key signs, in the size assumed; the locks are what they are, and preimages too or every one comes."""
+    size, every = assumed
     means = means_of(psbt, index, dict.fromkeys(miniscript.keys_of(node), bytes(size)) | dict(signatures))
+    if not every:
+        return satisfy(psbt, index, node, means)
     preimages = {name: dict(known) for name, known in means.preimages.items()}
     for name, digest in miniscript.digests_of(node):
         preimages.setdefault(name, {}).setdefault(digest, bytes(32))
@@ -338,7 +342,7 @@ def _leaf_expression(
 
 
 def expression(
-    psbt: Psbt, index: int, script: bytes, *, tapscript: bool, keys: Iterable[bytes] = ()
+    psbt: Psbt, index: int, script: bytes, *, tapscript: bool, keys: Iterable[bytes] = (), stand_in: bytes = b""
 ) -> miniscript.Expression | None:
     """A script of an input as miniscript; read once, and bounded over all inputs (THREATS C16).
 
@@ -348,12 +352,16 @@ def expression(
         script: Its witnessScript, or a leaf of version 0xc0.
         tapscript: Whether it is a leaf.
         keys: Further such keys.
+        stand_in: A key for every one that nobody names; without it they make the script unknown.
 
     Returns:
         None when it is no miniscript, or too much was read already.
     """
     memo = psbt.memo.expressions
     hashed = _hashed_keys(psbt, index, script, tapscript, keys)
+    if stand_in and len(script) <= MAX_SCRIPT:
+        script = miniscript.with_stand_in(script, dict(hashed), stand_in)
+        hashed += ((hash160(stand_in), stand_in),)
     with psbt.memo.reading:
         known: Any = memo.get((script, tapscript, hashed), memo)
         if known is memo:

@@ -11,7 +11,7 @@ from support.psbts import coins as ecdsa_coins
 from support.psbts import spend as spend_ecdsa
 from support.taproot import FINAL, SECRET, SHA256, Coin, miniscript_coin, people, script_of, spend, taproot_coin
 from wormsig.bitcoin.script import operations
-from wormsig.bitcoin.taproot import TapLeaf, multi_a_script
+from wormsig.bitcoin.taproot import NUMS_KEY, TapLeaf, multi_a_script
 from wormsig.errors import NotSupportedError, ThresholdError
 from wormsig.psbt import solver
 from wormsig.psbt.codec import parse, serialize
@@ -26,7 +26,8 @@ from wormsig.psbt.sigkeys import pubkey_of
 from wormsig.psbt.signer import sign_inputs
 from wormsig.psbt.size import estimated_vsize, estimated_weight
 from wormsig.psbt.taproot import TaprootScripts
-from wormsig.psbt.updater import with_sighash_type
+from wormsig.psbt.templates import FinalScripts
+from wormsig.psbt.updater import with_sighash_type, with_witness_utxo
 from wormsig.psbt.verify import verify
 
 KEYS = people(0)
@@ -258,14 +259,35 @@ def test_a_key_whose_hash_alone_is_in_the_script_is_found_in_the_fields_or_the_s
         stack_of(signed(bare, coin, "a"))
 
 
-def test_a_final_whose_script_hides_a_key_is_not_checked_where_nothing_names_it() -> None:
-    coin = miniscript_coin(0, DECAYING)
+@pytest.mark.parametrize("tapscript", [False, True])
+def test_a_final_whose_script_hides_keys_is_checked_although_nothing_names_them(tapscript: bool) -> None:
+    text = "andor(pkh(@a),pk(@b),and_v(v:pkh(@c),pkh(@d)))"
+    coin = taproot_coin(0, None, [text]) if tapscript else miniscript_coin(0, text)
     psbt = signed(spend([coin]), coin, "ab")
     final = parse(serialize(finalize(verify(psbt))))
-    (check,) = check_finals(final)  # finalizing cleared the key's derivation
-    assert (check.state, check.signatures) == (FinalState.NOT_CHECKED, ())
+    assert not {key[0] for key in final.inputs[0]} & {BIP32_DERIVATION, TAP_BIP32_DERIVATION}
+    (check,) = check_finals(final)
+    assert check.state is FinalState.VALID
+    assert {each.pubkey for each in check.signatures} == set(coin.secrets("a", "b"))
     answer = contribution_of(psbt, final)
     assert (answer.already_known, answer.unchecked_finals) == (2, ())
+
+
+@pytest.mark.parametrize("tapscript", [False, True])
+def test_c22_a_final_that_shows_another_key_in_a_hidden_ones_place_is_not_valid(tapscript: bool) -> None:
+    text = "thresh(1,pkh(@a),s:pk(@b))"
+    coin = taproot_coin(0, None, [text]) if tapscript else miniscript_coin(0, text)
+    final = finalize(verify(signed(spend([coin]), coin, "b")))
+    made = final_of(final, 0)
+    assert made is not None
+    shown = next(iter(coin.secrets("a")))
+    bare = final.with_input(0, {})
+    bare = with_witness_utxo(bare, 0, coin.output)
+    assert [check.state for check in match(bare, {0: made})] == [FinalState.VALID]
+    for other in (next(iter(coin.secrets("c"))), NUMS_KEY if tapscript else b"\x02" + NUMS_KEY):
+        stack = tuple([other if item == shown else item for item in made.stack])
+        assert stack != made.stack
+        assert [check.state for check in match(bare, {0: FinalScripts(b"", stack)})] == [FinalState.NOT_CHECKED]
 
 
 def test_a_script_that_is_no_miniscript_is_told_apart() -> None:
@@ -374,6 +396,28 @@ def test_the_weight_is_known_before_anybody_signs(what: str, coin: Coin, names: 
     assert estimate is not None
     assert abs(estimate - weight) * 100 <= weight
     assert estimated_vsize(done) == (weight + 3) // 4
+
+
+@pytest.mark.parametrize(
+    ("coin", "only"),
+    [
+        (miniscript_coin(0, "andor(pk(@a),pk(@b),and_v(v:sha256(H),pk(@c)))"), miniscript_coin(0, HASHED)),
+        (
+            taproot_coin(0, None, [("and_v(v:pk(@a),pk(@b))", "and_v(v:pk(@c),sha256(H))")]),
+            taproot_coin(0, None, [HASHED]),
+        ),
+    ],
+    ids=["wsh", "tr"],
+)
+def test_a_preimage_is_counted_on_only_where_nothing_else_is_open(coin: Coin, only: Coin) -> None:
+    def final_size(each: Coin, names: str, *, preimage: bool) -> int:
+        return extract(finalize(verify(signed(spend([each]), each, names, preimage=preimage)))).vsize
+
+    by_signatures, by_preimage = final_size(coin, "ab", preimage=False), final_size(coin, "c", preimage=True)
+    assert by_signatures > by_preimage
+    assert estimated_vsize(spend([coin])) == by_signatures
+    assert estimated_vsize(with_preimages(spend([coin]), [PREIMAGE])) == by_preimage
+    assert estimated_vsize(spend([only])) == final_size(only, "a", preimage=True)
 
 
 def test_the_weight_follows_who_has_signed_and_what_the_input_asks_for() -> None:
