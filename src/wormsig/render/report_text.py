@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _STYLES = {Severity.ERROR: Style.ERROR, Severity.WARNING: Style.WARNING, Severity.NOTICE: Style.NOTICE}
 _SHOWN_ALIKE = 5
 """Findings of one code that are written out; a hostile PSBT can have thousands."""
+_ONE_SCREEN = 24
+"""Lines after which what leaves the wallet may have scrolled away, and is said again at the end."""
 _LABEL = 9
 _LONG_TEXT = 2000
 
@@ -48,6 +50,13 @@ def review_lines(report: Report, *, title: str | None = None, codes: bool = Fals
     lines.append(_fee_line(report, width))
     lines += _closing_lines(report)
     lines += finding_lines(report.findings, codes=codes)
+    if len(lines) > _ONE_SCREEN:  # the question comes next
+        outputs = words.count(len(report.outputs), "output")
+        lines += [
+            Line(f"In sum, with {outputs}:", Style.STRONG),
+            *_spent_lines(report, width),
+            _fee_line(report, width),
+        ]
     return lines
 
 

@@ -206,8 +206,7 @@ def _signed_before(subject: Subject, index: int) -> list[Finding]:
         return []
     where = f"input {index}"
     message = f"{where} is not the wallet's as it stands here, but was signed on this machine as a coin of yours"
-    hint = "ask for a PSBT that says where this coin stands in the wallet, or choose the wallet that it is of"
-    return [Finding(Code.OUR_KEY_IN_FOREIGN_INPUT, where, message, hint, (str(outpoint),))]
+    return [Finding(Code.OUR_KEY_IN_FOREIGN_INPUT, where, message, details=(str(outpoint),))]
 
 
 def _foreign_input_findings(subject: Subject, keys: KeyIndex, index: int) -> list[Finding]:

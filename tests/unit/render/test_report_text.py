@@ -78,6 +78,14 @@ def test_many_findings_of_a_kind_are_counted():
     assert "and 7 more like these: C19-dust" in shown
 
 
+def test_what_leaves_the_wallet_is_said_again_when_it_may_have_scrolled_away():
+    scene = scene_of()
+    payments = [Out(1_000, b"\x00\x14" + bytes([number]) * 20) for number in range(60)]
+    lines = plain(review_lines(scene.review(scene.psbt(outputs=[*payments, Out(BTC, place=(1, 0))])))).splitlines()
+    assert lines[-4:] == ["In sum, with 61 outputs:", *lines[1:3], next(line for line in lines if line[:3] == "Fee")]
+    assert "In sum" not in plain(review_lines(scene.review(scene.psbt())))
+
+
 def test_every_line_fits_the_width():
     report = SCENE.review(SCENE.sign(SCENE.psbt(), "bob"))
     long = replace(report, outputs=(replace(report.outputs[0], script="ab" * 500, address=None), *report.outputs[1:]))
