@@ -15,8 +15,9 @@ from msgspec import structs
 
 from wormsig.app.combining import as_transaction, finalize_psbt
 from wormsig.app.context import Sources, prepare, with_previous_transactions
-from wormsig.app.files import BASE64_MAGIC, read_argument
+from wormsig.app.files import BASE64_MAGIC, read_argument, shown
 from wormsig.app.history import NO_HISTORY
+from wormsig.app.loading import parse_psbt
 from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.errors import InputError, NodeError, RefusedError
 from wormsig.psbt import codec, creator, finals, maps, model, updater
@@ -64,16 +65,18 @@ def read_finished(argument: str) -> Psbt | Transaction:
         return parse_transaction(bytes.fromhex(argument))
     data = read_argument(argument)
     if data.startswith((BASE64_MAGIC.encode(), b"psbt")):
-        return codec.parse(codec.from_any(data))
+        return parse_psbt(argument, data)
     transaction = as_transaction(data)
     if transaction is not None:
         return transaction
     try:
-        return codec.parse(codec.from_any(data))
+        raw = codec.from_any(data)
     except InputError as error:
         raise InputError(
-            "this is neither a PSBT nor a transaction", hint="a file with either, base64 of a PSBT, or hex"
+            f"{shown(argument)} is neither a PSBT nor a transaction",
+            hint=error.hint or "give a file with either, base64 of a PSBT, or hex",
         ) from error
+    return parse_psbt(argument, raw)
 
 
 def check_finished(

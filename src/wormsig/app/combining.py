@@ -48,11 +48,13 @@ class Combined(msgspec.Struct, frozen=True):
         psbt: All its signatures verified.
         answers: What each answer brought.
         missing: Input -> signatures that it still needs.
+        signed: Input -> public keys in hex that have signed it; final inputs are left out.
     """
 
     psbt: Psbt
     answers: tuple[AnswerReport, ...]
     missing: dict[int, int]
+    signed: dict[int, frozenset[str]]
 
     @property
     def wrong(self) -> tuple[AnswerReport, ...]:
@@ -92,14 +94,34 @@ def combine_answers(
             continue
         verified = combiner.combine(verified, [brought])
         reports.append(_report(source, brought, label))
-    return Combined(verified.psbt, tuple(reports), finalizer.missing(verified))
+    signed = {
+        index: frozenset(signer_of(verified.psbt, index, key).hex() for key in keys)
+        for index, keys in verified.signatures.items()
+    }
+    return Combined(verified.psbt, tuple(reports), finalizer.missing(verified), signed)
 
 
 def _contribution(mine: Psbt, data: bytes, allowed: frozenset[int]) -> Contribution:
     transaction = as_transaction(data)
     if transaction is not None:
         return contribution.extract_transaction(mine, transaction, allowed=allowed)
-    return contribution.extract(mine, codec.parse(codec.from_any(data), like=mine), allowed=allowed)
+    return contribution.extract(mine, _returned(mine, data), allowed=allowed)
+
+
+def _returned(mine: Psbt, data: bytes) -> Psbt:
+    """A returned PSBT.
+
+    Raises:
+        InputError: It is none; what is wrong and what may help, in one sentence.
+    """
+    try:
+        return codec.parse(codec.from_any(data), like=mine)
+    except InputError as error:
+        if error.message.startswith(("is ", "has ", "does ")):
+            error.message = f"it {error.message}"
+        if error.hint is not None:
+            error.message = f"{error.message}; {error.hint}"
+        raise
 
 
 def as_transaction(data: bytes) -> Transaction | None:

@@ -11,6 +11,17 @@ from wormsig.psbt.limits import MAX_FILE_PSBT
 from wormsig.wallet.storage import write_whole
 
 BASE64_MAGIC = "cHNidP"
+_MAX_SHOWN = 200
+"""Characters of an argument that a message repeats. No file has a longer name; base64, and a key by mistake, do."""
+
+
+def shown(argument: str) -> str:
+    """What a message calls an argument: standard input, a path, or the beginning of something long."""
+    if argument == "-":
+        return "standard input"
+    if len(argument) <= _MAX_SHOWN:
+        return argument
+    return "the argument" if argument.lstrip().startswith(BASE64_MAGIC) else f"{argument[:40]}…"
 
 
 def read_argument(argument: str, *, limit: int = MAX_FILE_PSBT) -> bytes:
@@ -23,7 +34,7 @@ def read_argument(argument: str, *, limit: int = MAX_FILE_PSBT) -> bytes:
     Raises:
         InputError: The file cannot be read, or holds more than the limit.
     """
-    if argument.startswith(BASE64_MAGIC):
+    if argument.lstrip().startswith(BASE64_MAGIC):
         return argument.encode("utf-8", "surrogateescape")
     if not argument:
         raise InputError("the name of the file is empty", hint="name a file, or - for standard input")
@@ -35,11 +46,12 @@ def read_argument(argument: str, *, limit: int = MAX_FILE_PSBT) -> bytes:
             with Path(argument).open("rb") as file:
                 data = file.read(bound + 1)
     except OSError as error:
-        raise InputError(f"cannot read {argument}: {error.strerror}") from error
+        hint = f"base64 of a PSBT begins with {BASE64_MAGIC}" if len(argument) > _MAX_SHOWN else None
+        raise InputError(f"cannot read {shown(argument)}: {error.strerror}", hint=hint) from error
     except ValueError as error:  # a NUL in the path
-        raise InputError(f"cannot read {argument}: not a path") from error
+        raise InputError(f"cannot read {shown(argument)}: not a path") from error
     if len(data) > bound:
-        raise InputError(f"{argument} is larger than {limit} bytes", hint="is it a PSBT?")
+        raise InputError(f"{shown(argument)} is larger than {limit} bytes", hint="is it a PSBT?")
     return data
 
 
@@ -47,16 +59,22 @@ def check_output(path: Path | None, *, force: bool) -> None:
     """Refuse an output file that exists, before any work is done.
 
     Raises:
-        UsageError: It exists and `force` is not set, or its folder is missing.
+        UsageError: It exists and `force` is not set, its folder is missing, or it is no name for a file.
     """
     if path is None:
         return
+    if str(path) == "-":
+        raise UsageError("- is no name for a file", hint="name one; without -o the result goes to standard output")
+    if not path.name:
+        raise UsageError("the name of the output file is empty", hint="name a file, or leave -o out")
     if not path.parent.is_dir():
         raise UsageError(f"the folder of {path} does not exist")
-    if os.path.lexists(path) and not force:
-        raise UsageError(f"{path} exists", hint="choose another name, or use --force")
     if path.is_dir():
         raise UsageError(f"{path} is a folder")
+    if path.exists() and not path.is_file():  # a device or a pipe: a file would be put in its place
+        raise UsageError(f"{path} is not a regular file", hint="leave -o out for standard output")
+    if os.path.lexists(path) and not force:
+        raise UsageError(f"{path} exists", hint="choose another name, or use --force")
 
 
 def write_file(path: Path, data: bytes, *, force: bool = False, mode: int = 0o600) -> None:

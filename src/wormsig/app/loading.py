@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wormsig.app.files import read_argument
+from wormsig.app.files import read_argument, shown
 from wormsig.errors import InputError, UsageError
 from wormsig.psbt import codec
 from wormsig.wallet.registry import Registry, load_file
@@ -18,23 +18,30 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
 
 
-MAX_NAME = 300
-"""Characters of an argument that are repeated in a message; base64 is longer."""
-
-
 def load_psbt(argument: str) -> Psbt:
     """Read a PSBT argument: a path, `-`, or base64.
 
     Raises:
         InputError: It cannot be read, or is not a PSBT.
     """
-    data = read_argument(argument)
+    return parse_psbt(argument, read_argument(argument))
+
+
+def parse_psbt(argument: str, data: bytes) -> Psbt:
+    """Parse what was read for a PSBT argument; a failure names the argument.
+
+    Raises:
+        InputError: It is not a PSBT, or of a kind that is not supported.
+    """
     try:
         raw = codec.from_any(data)
     except InputError as error:
-        what = "standard input" if argument == "-" else argument if len(argument) < MAX_NAME else "the argument"
-        raise InputError(f"{what} {error.message}", hint=error.hint) from None
-    return codec.parse(raw)
+        raise InputError(f"{shown(argument)} {error.message}", hint=error.hint) from None
+    try:
+        return codec.parse(raw)
+    except InputError as error:
+        error.message = f"{shown(argument)}: {error.message}"
+        raise
 
 
 def load_wallet(options: WalletOptions, home: Home) -> Wallet | None:

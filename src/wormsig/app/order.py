@@ -87,7 +87,11 @@ def parse_payment(text: str, network: Network) -> Payment:
     address, colon, amount = text.partition(":")
     if not colon or not address.strip() or not amount.strip():
         raise UsageError(f"{text!r} is not ADDRESS:AMOUNT", hint="for example bc1q…:0.5, or bc1q…:50000 sat")
-    script = script_of(address.strip(), network)
+    try:
+        script = script_of(address.strip(), network)
+    except InputError as error:
+        error.message = f"--to {address.strip()[:100]}: {error.message}"
+        raise
     sats = None if amount.strip().lower() == ALL else parse_amount(amount)
     return Payment(address.strip(), script, sats)
 

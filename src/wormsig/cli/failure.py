@@ -73,7 +73,7 @@ def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return 
         print_failure("a command is missing")
         return int(ExitCode.USAGE)
     if isinstance(failure, click.ClickException):
-        print_failure(failure.format_message().replace("\n", " ").rstrip("."), _usage_hint(failure))
+        print_failure(" ".join(failure.format_message().split()).rstrip("."), _usage_hint(failure))
         return int(ExitCode.USAGE)
     if isinstance(failure, click.exceptions.Exit):
         return failure.exit_code

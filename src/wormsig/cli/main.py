@@ -71,6 +71,13 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"no such command: {name}{f'; did you mean {near[0]}?' if near else ''}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  Click's signature
+        """As Click does it, which would make 1, a bug, of a closed pipe: nobody reads any more, and we are done."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  same
         """The table itself, so that help imports nothing."""
         with formatter.section("Commands"):
@@ -110,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         # None, not 0, is what a command without a result returns: Click's own exits (--help) return their code.
         code = cli.main(args=None if argv is None else list(argv), prog_name="wormsig", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # `wormsig … | head`: nobody reads any more, and that is no failure of ours
+    except BrokenPipeError:  # `wormsig … | head`, at the last flush: no failure of ours
         code = 0
     except BaseException as failure:  # noqa: BLE001  the outermost frame: every failure becomes an exit code
         code = report_failure(failure)

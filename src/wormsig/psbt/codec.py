@@ -55,6 +55,7 @@ _TOGETHER: Final = 4096
 """Maps whose public keys are checked together."""
 _SILENT_PAYMENT: Final = b"\x09"
 _BASE64_START: Final = b"cHNidP"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _NO_PATTERNS: Final[tuple[Sequence[Pattern], Sequence[Pattern]]] = ((), ())
 _MAX_REMEMBERED: Final = 1_000
 """Bytes of the largest previous transaction that is remembered; thousands of them then take a few megabytes."""
@@ -185,7 +186,11 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT, like: Psbt | None = None) 
     inputs, pos = _read_maps(data, pos, (version, Map.INPUT), input_count, known[0])
     outputs, pos = _read_maps(data, pos, (version, Map.OUTPUT), output_count, known[1])
     if pos != len(data):
-        raise PsbtError(f"has {len(data) - pos} bytes after its last map")
+        more = len(data) - pos
+        raise PsbtError(
+            f"has {more} byte{'' if more == 1 else 's'} after its last map",
+            hint="something stands behind the PSBT, such as a line break: copy or export it again",
+        )
     if len(global_map) + sum(map(len, inputs)) + sum(map(len, outputs)) > MAX_FIELDS:
         raise PsbtError(f"has more than {MAX_FIELDS} fields")
     if tx is None:
@@ -330,7 +335,7 @@ def serialize(psbt: Psbt) -> bytes:
 
 
 def from_any(data: bytes | str, *, limit: int = MAX_FILE_PSBT) -> bytes:
-    """The raw bytes of a PSBT that is given raw or as base64 (line breaks and spaces around it are fine).
+    """The raw bytes of a PSBT that is given raw or as base64 (line breaks, spaces and a byte order mark are fine).
 
     Args:
         data: What was read.
@@ -346,12 +351,29 @@ def from_any(data: bytes | str, *, limit: int = MAX_FILE_PSBT) -> bytes:
     if len(data) > limit + limit // 2:  # base64 takes four thirds, line breaks a little more
         raise PsbtError(f"has more than the {limit} bytes allowed")
     text = b"".join((data.encode("utf-8", "replace") if isinstance(data, str) else data).split())
+    text = text.removeprefix(_BYTE_ORDER_MARK)
+    if not text:
+        raise InputError("is empty")
     try:
         raw = base64.b64decode(text, validate=True)
     except binascii.Error:
-        begun = text.startswith(_BASE64_START)
-        hint = "it begins as base64 of a PSBT does: is it complete? Copy or export it again" if begun else None
-        raise InputError("is neither a PSBT nor base64 of one", hint=hint) from None
+        raise InputError("is neither a PSBT nor base64 of one", hint=_what_it_may_be(text)) from None
     if not raw.startswith(MAGIC):
-        raise InputError("is not a PSBT", hint=f"base64 of a PSBT begins with {_BASE64_START.decode()}")
+        hint = _what_it_may_be(text) or f"base64 of a PSBT begins with {_BASE64_START.decode()}"
+        raise InputError("is not a PSBT", hint=hint)
     return raw
+
+
+def _what_it_may_be(text: bytes) -> str | None:
+    """What to do about something that is nearly a PSBT, as mail, chats and editors make them."""
+    if text.startswith(_BASE64_START):
+        return "it begins as base64 of a PSBT does: is it complete? Copy or export it again"
+    if text[: 2 * len(MAGIC)].lower() == MAGIC.hex().encode():
+        return "it is a PSBT in hex: `xxd -r -p` makes the PSBT of it"
+    if b"\0" in text and _BASE64_START in text.replace(b"\0", b""):
+        return "it is text in UTF-16, as some programs write it: save it as UTF-8"
+    if _BASE64_START in text:
+        return f"base64 of a PSBT, which begins with {_BASE64_START.decode()}, stands further on: give that part alone"
+    if MAGIC in text:
+        return "a PSBT begins further on in it: something was put before it on its way"
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,20 +16,27 @@ from wormsig.app.loading import load_psbt, load_wallet
 from wormsig.app.settings import ReviewOptions
 from wormsig.app.signing import review_psbt
 from wormsig.cli import options
-from wormsig.errors import PeerError
+from wormsig.errors import PeerError, UsageError
 from wormsig.psbt import codec
+from wormsig.render.lines import WIDTH, folded
 from wormsig.render.sanitize import sanitize
+from wormsig.render.signers_text import still_needed
 from wormsig.review.words import count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from wormsig.app.settings import WalletOptions
     from wormsig.cli.console import Console
+    from wormsig.review.report import Report
 
 
 _SOURCE_WIDTH = 80
 """Characters of what an answer is called."""
+_PLACE = re.compile(r"(input|output) \d+: ")
+_KINDS = 10
+"""Kinds of things that are told of one answer; a hostile one can hold a hundred thousand."""
 _NAMED = 3
 """Answers that the last line names."""
 
@@ -56,6 +64,8 @@ def command(
     """
     path, force = output
     check_output(path, force=force)
+    if [mine, *returned].count("-") > 1:
+        raise UsageError("standard input can be read only once", hint="give each PSBT but one as a file")
     home = Home.from_environment()
     wallet = load_wallet(wallet_options, home)
     asked = ReviewOptions(allow_sighash=allow_sighash)
@@ -65,11 +75,10 @@ def command(
     combined = combine_answers(own, answers, reviewed.report.label, allowed=sighash_types(allow_sighash))
     for answer in combined.answers:
         _tell(answer, console)
-    most = max(combined.missing.values(), default=0)
-    console.say("Complete." if not most else f"{count(most, 'more signature')} needed.")
     raw = codec.serialize(combined.psbt)
     if path is not None:
         write_file(path, raw, force=force)
+    _tell_state(reviewed.report, combined, path, console)
     if console.as_json:
         console.emit(_object(combined, None if path else base64.b64encode(raw).decode()))
     elif path is None:
@@ -85,6 +94,9 @@ def command(
 
 def _name(argument: str) -> str:
     """An argument as it is told: of a PSBT in text its beginning, of a long path its end, where the file's name is."""
+    if argument == "-":
+        return "standard input"
+    argument = argument.lstrip()
     if len(argument) <= _SOURCE_WIDTH:
         return argument
     return f"{argument[:20]}…" if argument.startswith(BASE64_MAGIC) else f"…{argument[1 - _SOURCE_WIDTH :]}"
@@ -95,11 +107,35 @@ def _tell(answer: AnswerReport, console: Console) -> None:
     for label, inputs in answer.taken.items():
         console.say(f"{source}: {sanitize(label, 80)} signed {count(inputs, 'input')}, verified")
     if not answer.taken and not answer.rejected:
-        console.say(f"{source}: nothing new")
-    for line in answer.rejected:
-        console.warn(f"{source}: not taken: {sanitize(line, 300)}")
-    for line in answer.ignored:
-        console.say(f"{source}: came back changed, ignored: {sanitize(line, 200)}")
+        known = f": its {count(answer.known, 'signature')} {'was' if answer.known == 1 else 'were'} here already"
+        console.say(f"{source}: nothing new{known}" if answer.known else f"{source}: no signature in it")
+    for line in _summed(answer.rejected):
+        console.warn(f"{source}: not taken: {line}")
+    for line in _summed(answer.ignored):
+        console.say(f"{source}: came back changed, ignored: {line}")
+
+
+def _summed(lines: Sequence[str]) -> Iterator[str]:
+    """What differs in nothing but the place is told once, with the number of the others."""
+    places: dict[str, tuple[str, int]] = {}
+    for line in lines:
+        what = line.partition(": ")[2] if _PLACE.match(line) else line
+        first, number = places.get(what, (line, 0))
+        places[what] = (first, number + 1)
+    for first, number in list(places.values())[:_KINDS]:
+        yield f"{sanitize(first, 300)}{f' (and {number - 1} more like it)' if number > 1 else ''}"
+    if len(places) > _KINDS:
+        yield f"and {len(places) - _KINDS} other things; --json has them all"
+
+
+def _tell_state(report: Report, combined: Combined, path: Path | None, console: Console) -> None:
+    """Whether it is complete, else what is missing; and the next step."""
+    if combined.missing:
+        console.say(folded(still_needed(report, combined.missing, combined.signed), first="", width=WIDTH))
+    elif path is None:
+        console.say("Complete.")
+    else:
+        console.say(f"Complete; next: wormsig broadcast {sanitize(str(path))}")
 
 
 def _object(combined: Combined, psbt: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -45,12 +46,13 @@ def command(
     """
     inspection = inspect_psbt(psbt, wallet_options, rpc, review_options, Home.from_environment())
     report = inspection.report
-    if console.as_json:
-        console.result(to_json(report_object(report)))
-    else:
-        show(inspect_lines(report), sys.stdout, color=console.color and wants_color(sys.stdout))
-        if inspection.hint is not None:
-            console.say(f"hint: {inspection.hint}")
+    with contextlib.suppress(BrokenPipeError):  # `| head`: the exit code is the same, however much was read
+        if console.as_json:
+            console.result(to_json(report_object(report)))
+        else:
+            show(inspect_lines(report), sys.stdout, color=console.color and wants_color(sys.stdout))
+    if inspection.hint is not None and not console.as_json:
+        console.say(f"hint: {inspection.hint}")
     if report.errors:
         raise RefusedError(f"the review has {verdict_words(report)}")
     require_supported(report, shown=True)

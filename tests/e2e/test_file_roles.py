@@ -1,0 +1,218 @@
+"""The roles on files, as somebody uses them who takes the wrong file, the wrong pipe or the same key twice."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.hostile import Coin, Scene, scene_of
+from wormsig.psbt import codec
+from wormsig.signers.keyfile import encode_key
+from wormsig.signers.secret import from_extended_key
+from wormsig.wallet.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from conftest import RunWormsig
+    from wormsig.psbt.model import Psbt
+
+FAMILY = ("--wallet", "family")
+
+
+class Desk:
+    """A folder with a PSBT, and everybody's key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.scene: Scene = scene_of()
+        self.psbt = self.scene.psbt()
+        self.pay = self.write("pay.psbt", self.psbt)
+        self.labels = {
+            person.name: f"[{person.master.fingerprint.hex()}] {person.name}" for person in self.scene.people
+        }
+
+    def write(self, name: str, psbt: Psbt | bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(psbt if isinstance(psbt, bytes) else codec.serialize(psbt))
+        return path
+
+    def signed(self, *names: str) -> Path:
+        return self.write(f"{'-'.join(names)}.psbt", self.scene.sign(self.psbt, *names))
+
+    def key(self, name: str) -> str:
+        (person,) = (each for each in self.scene.people if each.name == name)
+        path = self.folder / f"{name}.key"
+        path.write_bytes(encode_key(from_extended_key(person.master.text(), self.scene.wallet.network)))
+        return f"key:{path}"
+
+
+@pytest.fixture
+def desk(home: Path, tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path)
+    Registry(home / "wallets").save(desk.scene.wallet)
+    return desk
+
+
+def told(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return done.stderr.splitlines()
+
+
+def test_sign_says_who_has_signed_and_who_has_not(wormsig: RunWormsig, desk: Desk, tmp_path: Path) -> None:
+    out = tmp_path / "out.psbt"
+    done = wormsig("sign", desk.signed("alice"), *FAMILY, "--signer", desk.key("bob"), "-y", "-o", out, check=True)
+    assert f"Signed so far: {desk.labels['alice']}." in told(done)
+    assert told(done)[-2:] == [f"{out}: {desk.labels['bob']} signed 2 inputs", "Complete."]
+
+    first = wormsig("sign", desk.pay, *FAMILY, "--signer", desk.key("bob"), "-y", check=True)
+    assert "Signed so far" not in first.stderr
+    state = " ".join(told(first)[-2:])
+    assert state.startswith(f"the PSBT: {desk.labels['bob']} signed 2 inputs 1 more signature needed. Not signed yet: ")
+    assert desk.labels["alice"] in state
+    assert desk.labels["carol"] in state
+
+
+def test_who_signs_twice_is_told_that_nothing_is_new(wormsig: RunWormsig, desk: Desk) -> None:
+    arguments = ("sign", desk.signed("alice"), *FAMILY, "--signer", desk.key("alice"), "-y")
+    done = wormsig(*arguments, check=True)
+    assert "the PSBT: nothing new: this key had signed already" in told(done)
+    last = json.loads(wormsig(*arguments, "--json", check=True).stdout.splitlines()[-1])
+    assert (last["signed"], last["complete"], last["missing"]) == ({}, False, {"0": 1, "1": 1})
+    assert base64.b64decode(last["psbt"]) == base64.b64decode(done.stdout)
+
+
+def test_combine_says_what_each_answer_is_and_what_comes_next(wormsig: RunWormsig, desk: Desk, tmp_path: Path) -> None:
+    alice, bob, out = desk.signed("alice"), desk.signed("bob"), tmp_path / "out.psbt"
+    letter = desk.write("letter.txt", b"Hello,\nhere it is: " + base64.b64encode(alice.read_bytes()))
+    done = wormsig("combine", desk.pay, desk.pay, alice, alice, letter, *FAMILY)
+    assert done.returncode == 5
+    unsigned, new, known, wrong = told(done)[:4]
+    assert unsigned == f"{desk.pay}: no signature in it"
+    assert new == f"{alice}: {desk.labels['alice']} signed 2 inputs, verified"
+    assert known == f"{alice}: nothing new: its 2 signatures were here already"
+    assert wrong.startswith(f"{letter}: not taken: it is neither a PSBT nor base64 of one; base64 of a PSBT")
+    assert " ".join(told(done)[4:-2]).startswith("1 more signature needed. Not signed yet: ")
+    done = wormsig("combine", alice, bob, *FAMILY, "-o", out, check=True)
+    assert told(done)[-1] == f"Complete; next: wormsig broadcast {out}"
+
+
+def test_what_is_the_same_at_a_hundred_inputs_is_told_once(wormsig: RunWormsig, desk: Desk) -> None:
+    psbt = desk.scene.psbt(coins=[Coin(index=index % 20) for index in range(100)])
+    mine, bare = desk.write("mine.psbt", psbt), desk.scene.sign(psbt, "bob")
+    for index, fields in enumerate(bare.inputs):
+        bare = bare.with_input(index, {key: value for key, value in fields.items() if key[0] == 2})
+    done = wormsig("combine", mine, desk.write("bare.psbt", bare), *FAMILY, check=True)
+    dropped = [line for line in told(done) if "PSBT_IN_WITNESS_SCRIPT" in line]
+    assert len(dropped) == 1
+    assert dropped[0].endswith(
+        "came back changed, ignored: input 0: PSBT_IN_WITNESS_SCRIPT dropped (and 99 more like it)"
+    )
+    assert len(told(done)) < 12
+    everything = json.loads(wormsig("combine", mine, "bare.psbt", *FAMILY, "--json", check=True).stdout)
+    assert len(everything["answers"][0]["ignored"]) >= 400
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "advice"),
+    [
+        (lambda _: b"", "is empty", None),
+        (lambda raw: raw + b"\n", ": has 1 byte after its last map", "something stands behind the PSBT"),
+        (lambda raw: b"\xef\xbb\xbf" + raw, " is neither", "a PSBT begins further on in it"),
+        (lambda raw: raw.hex().encode(), " is neither", "it is a PSBT in hex"),
+        (lambda raw: base64.b64encode(raw).decode().encode("utf-16"), " is neither", "it is text in UTF-16"),
+        (lambda raw: b'"' + base64.b64encode(raw) + b'"', " is neither", "stands further on"),
+        (lambda raw: raw[:-9], ": output 1", "the PSBT ends in the middle"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_nearly_a_psbt_is_named_with_what_to_do(
+    wormsig: RunWormsig, desk: Desk, content: object, said: str, advice: str | None
+) -> None:
+    assert callable(content)
+    path = desk.write("nearly", content(desk.pay.read_bytes()))
+    for command in ("inspect", "finalize"):
+        done = wormsig(command, path)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert told(done)[0].startswith(f"error: {path}")
+        assert said in told(done)[0]
+        assert len(told(done)) == (1 if advice is None else 2)
+        assert advice is None or advice in told(done)[1]
+
+
+def test_base64_is_taken_with_a_byte_order_mark_and_with_space_before_it(wormsig: RunWormsig, desk: Desk) -> None:
+    text = base64.encodebytes(desk.pay.read_bytes())
+    marked = desk.write("marked.txt", b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"))
+    plain = wormsig("inspect", desk.pay, *FAMILY, check=True).stdout
+    assert wormsig("inspect", marked, *FAMILY, check=True).stdout == plain
+    assert wormsig("inspect", f"\n {text.decode()}", *FAMILY, check=True).stdout == plain
+
+
+def test_a_long_argument_is_not_repeated_in_full(wormsig: RunWormsig, desk: Desk) -> None:
+    done = wormsig("inspect", desk.pay.read_bytes().hex())
+    assert done.returncode == 3
+    assert told(done)[1] == "hint: base64 of a PSBT begins with cHNidP"
+    assert len(told(done)[0]) < 100
+
+
+def test_standard_input_is_given_once(wormsig: RunWormsig, desk: Desk) -> None:
+    done = wormsig("combine", "-", "-", *FAMILY, stdin=desk.pay.read_bytes())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told(done)[0] == "error: standard input can be read only once"
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_nothing_but_a_regular_file_is_replaced(
+    wormsig: RunWormsig, desk: Desk, tmp_path: Path, force: tuple[str, ...]
+) -> None:
+    device = tmp_path / "device"
+    device.symlink_to("/dev/null")
+    sign = ("sign", desk.pay, *FAMILY, "--signer", desk.key("bob"), "-y", *force)
+    for target, said in ((device, f"{device} is not a regular file"), ("-", "- is no name for a file")):
+        done = wormsig(*sign, "-o", target)
+        assert (done.returncode, told(done)[0]) == (2, f"error: {said}")
+    assert wormsig(*sign, "-o", "").returncode == 2
+    assert device.readlink() == Path("/dev/null")
+    assert not (tmp_path / "-").exists()
+
+
+def piped(env: Mapping[str, str], *arguments: object) -> int:
+    """The exit code of a command whose standard output nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        command = [sys.executable, "-m", "wormsig", *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert b"error: this is a bug" not in done.stderr
+    return done.returncode
+
+
+def test_a_closed_pipe_changes_no_exit_code(clean_env: dict[str, str], desk: Desk) -> None:
+    wrong = desk.scene.psbt(fee=150_000_000, coins=[Coin(index=index % 20) for index in range(100)])
+    path = desk.write("wrong.psbt", wrong)
+    rate = ("--max-fee-rate", "1")
+    assert piped(clean_env, "inspect", path, *FAMILY, *rate) == 4
+    assert piped(clean_env, "inspect", path, *FAMILY, *rate, "--json") == 4
+    assert piped(clean_env, "inspect", desk.pay, *FAMILY, "--json") == 0
+    assert piped(clean_env, "sign", desk.pay, *FAMILY, "--signer", desk.key("bob"), "-y", "-q") == 0
+    assert piped(clean_env, "convert", desk.pay, "--psbt-version", "2") == 0
+
+
+def test_an_address_that_is_wrong_is_named(wormsig: RunWormsig, desk: Desk) -> None:
+    assert desk.pay.exists()
+    done = wormsig("create", *FAMILY, "--to", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4:0.1", "--fee-rate", "4")
+    assert done.returncode == 3
+    assert told(done)[0].startswith("error: --to bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4: address is for mainnet")
