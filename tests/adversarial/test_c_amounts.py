@@ -61,7 +61,10 @@ def test_c1_previous_transaction_of_another_coin(judge: Judge, script_type: str)
     scene = judge.use(scene_of(script_type))
     coin = scene.deriver.script(0, 0).script_pubkey
     richer = previous_tx(coin, 5 * BTC)
-    judge.finds(edit_input(scene.psbt(), 0, {b"\x00": richer.serialize(), b"\x01": None}), Code.WRONG_PREVIOUS_TX)
+    lie = edit_input(scene.psbt(), 0, {b"\x00": richer.serialize(), b"\x01": None})
+    judge.finds(lie, Code.WRONG_PREVIOUS_TX)
+    judge.finds(lie, Code.UNKNOWN_AMOUNT)  # it proves nothing, so nobody knows what goes in
+    assert judge.report(lie).fee_sats is None
 
 
 def test_c1_previous_transaction_without_that_output(judge: Judge, scene: Scene):
@@ -121,7 +124,12 @@ def test_c1_our_node_knows_the_coin_otherwise(judge: Judge, scene: Scene):
     psbt = scene.psbt()
     outpoint = psbt.tx.inputs[0].outpoint
     truth = TxOutput(3 * BTC, scene.deriver.script(0, 0).script_pubkey)
-    judge.finds(psbt, Code.NODE_DISAGREES, confirmed={outpoint: truth})
+    found = judge.finds(psbt, Code.NODE_DISAGREES, confirmed={outpoint: truth})
+    assert found.details == (f"our node knows {3 * BTC} sat, the PSBT says {BTC} sat",)
+    elsewhere = TxOutput(BTC, STRANGER)
+    found = judge.finds(psbt, Code.NODE_DISAGREES, confirmed={outpoint: elsewhere})
+    assert f"our node knows the script {STRANGER.hex()}" in found.details[0]
+    assert not judge.report(psbt, confirmed={outpoint: elsewhere}).inputs[0].mine
     claimed = edit_input(edit_input(psbt, 0, {b"\x00": None}), 1, {b"\x00": None})
     confirmed = {
         txin.outpoint: TxOutput(BTC, scene.deriver.script(0, index).script_pubkey)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -69,14 +70,23 @@ def test_c8_locktime_that_nothing_enforces(judge: Judge, scene: Scene):
     judge.passes(scene.psbt(sequence=0xFFFF_FFFF))
 
 
-@pytest.mark.parametrize(("sequence", "delays"), [(6, False), (7, True), (1 << 22 | 14, False), (1 << 22 | 15, True)])
-def test_c8_sequence_that_delays(judge: Judge, scene: Scene, sequence: int, *, delays: bool):
+@pytest.mark.parametrize(
+    ("sequence", "delays", "words"),
+    [
+        (1, False, "1 block"),
+        (6, False, "6 blocks"),
+        (7, True, "7 blocks"),
+        (1 << 22 | 14, False, "1 h 59 min"),
+        (1 << 22 | 15, True, "2 h 8 min"),
+    ],
+)
+def test_c8_sequence_that_delays(judge: Judge, scene: Scene, sequence: int, words: str, *, delays: bool):
     psbt = scene.psbt(sequence=sequence)
     if delays:
-        judge.finds(psbt, Code.RELATIVE_DELAY)
+        assert f"only {words} after" in judge.finds(psbt, Code.RELATIVE_DELAY).message
     else:
         judge.passes(psbt)
-    assert "not before a coin is" in plain(inspect_lines(judge.report(psbt)))
+    assert re.search(rf"not before a coin is {words}\b", plain(inspect_lines(judge.report(psbt))))
 
 
 # --- C10

@@ -9,7 +9,7 @@ import pytest
 from support.psbts import coin, coins, key_at, spend
 from support.values import replace
 from wormsig.bitcoin import secp
-from wormsig.bitcoin.script import p2wsh_script
+from wormsig.bitcoin.script import p2wsh_script, parse_pushes, push
 from wormsig.bitcoin.tx import OutPoint, TxOutput
 from wormsig.errors import PeerError, PsbtError
 from wormsig.psbt.codec import parse, serialize
@@ -23,8 +23,9 @@ from wormsig.psbt.contribution import (
 )
 from wormsig.psbt.extractor import extract as transaction_of
 from wormsig.psbt.finalizer import finalize
-from wormsig.psbt.finals import final_of
+from wormsig.psbt.finals import FinalState, final_of, match
 from wormsig.psbt.model import (
+    FINAL_SCRIPTSIG,
     FINAL_SCRIPTWITNESS,
     REDEEM_SCRIPT,
     SIGHASH_TYPE,
@@ -34,6 +35,7 @@ from wormsig.psbt.model import (
 )
 from wormsig.psbt.scripts import input_scripts
 from wormsig.psbt.signer import sign_inputs
+from wormsig.psbt.templates import FinalScripts
 from wormsig.psbt.unsigned import UNSIGNED_TX
 from wormsig.psbt.verify import SignatureProblem, digest, verify
 
@@ -313,6 +315,25 @@ def test_r7_nothing_is_taken_from_a_final_with_a_bad_signature(index: int) -> No
     assert index not in {place for place, _, _ in answer.signatures}
     assert {check.input for check in answer.rejected} == {index}
     assert {place for place, _, _ in answer.signatures} == set(range(len(TYPES))) - {index}
+
+
+@pytest.mark.parametrize("index", range(len(TYPES)))
+def test_r7_a_final_that_is_cut_short_or_holds_more_is_wrong_and_brings_nothing(index: int) -> None:
+    """Anybody may send any number of items, or none: each is an answer, and never an exception."""
+    whole = final_of(FINAL, index)
+    assert whole is not None
+    items = parse_pushes(whole.script_sig) if not whole.stack else whole.stack
+    assert items is not None
+    shapes = [items[:count] for count in range(len(items))] + [(*items, b"\x01"), (b"\x01", *items), items * 2]
+    for shape in shapes:
+        made = FinalScripts(b"".join(map(push, shape)), ()) if not whole.stack else replace(whole, stack=tuple(shape))
+        (check,) = match(MINE, {index: made})
+        assert check.state is FinalState.INVALID, shape
+        fields = {**FINAL.inputs[index], FINAL_SCRIPTSIG: made.script_sig}
+        if whole.stack:
+            fields[FINAL_SCRIPTWITNESS] = made.witness
+        answer = extract(MINE, FINAL.with_input(index, fields))
+        assert index not in {place for place, _, _ in answer.signatures}, shape
 
 
 def test_r7_an_early_final_brings_nothing() -> None:
