@@ -88,6 +88,16 @@ def test_c2_taproot_key_origins_are_read_too(judge: Judge, segwit_v0: Scene):
     judge.finds(edit_output(lie, 1, {**dict.fromkeys(honest), b"\x01": None, **taproot}), Code.FAKE_CHANGE, quick=True)
 
 
+def test_c2_an_account_key_itself_and_paths_far_below_it_are_only_names(judge: Judge, scene: Scene):
+    """Origins that no script of the wallet has: without a step, with too many, with hardened ones, or cut short."""
+    key = scene.wallet.keys[0]
+    account = key.origin.path
+    lie = hide_output(with_output(scene.psbt(), 1, TxOutput(REST, scene.wrap(b"\x51"))), 1)
+    for path in (account, (*account, 1, 0, 0, 0, 0), (*account, HARDENED), account[:-1], ()):
+        origins = {scene.key(key.xpub.pubkey): KeyOrigin(key.fingerprint, path)}
+        judge.finds(edit_output(lie, 1, dict(_origin_fields(origins))), Code.NAMES_OUR_KEY, quick=True)
+
+
 @pytest.mark.parametrize("script_type", MAIN_TYPES)
 def test_c2_without_a_hint_change_is_found_in_the_wallet(judge: Judge, script_type: str):
     scene = judge.use(scene_of(script_type))
