@@ -96,6 +96,23 @@ def test_c3_our_leaf_under_an_internal_key_of_a_stranger(judge: Judge, scene: Sc
     assert stolen.hex() in finding.details[0]
 
 
+@pytest.mark.parametrize("way", ["CHECKSIG", "CHECKSIGVERIFY", "CHECKSIGADD"])
+def test_c3_our_key_in_a_leaf_of_any_form(judge: Judge, scene: Scene, way: str):
+    """Without key origins: whatever checks a signature of one of our keys is no payment to a stranger."""
+    ours = b"\x20" + next(iter(scene.deriver.script(1, 0).origins))
+    stolen = b"\x20" + MALLORY.master.neuter().pubkey[1:]
+    leaf = {
+        "CHECKSIG": stolen + b"\xad" + ours + b"\xac",
+        "CHECKSIGVERIFY": ours + b"\xad" + stolen + b"\xac",
+        "CHECKSIGADD": stolen + b"\xac" + ours + b"\xba\x51\xa2",  # GREATERTHANOREQUAL: no multi_a
+    }[way]
+    output = one_leaf(leaf)
+    lie = with_output(scene.psbt(), 1, TxOutput(REST, output.script))
+    lie = edit_output(lie, 1, dict.fromkeys(lie.outputs[1]))
+    finding = judge.finds(updater.with_output_taproot(lie, 1, output, derivations={}), Code.FOREIGN_KEY_IN_CHANGE)
+    assert stolen[1:].hex() in finding.details[0]
+
+
 def test_c2_our_internal_key_over_a_hidden_tree(judge: Judge, scene: Scene):
     alice = next(iter(scene.deriver.script(1, 0).origins.items()))
     hidden = one_leaf(b"\x51", alice[0])

@@ -13,7 +13,7 @@ from wormsig.bitcoin.script import p2wsh_script, parse_pushes, push
 from wormsig.bitcoin.tx import OutPoint, TxOutput
 from wormsig.errors import PeerError, PsbtError
 from wormsig.psbt.codec import parse, serialize
-from wormsig.psbt.combiner import combine
+from wormsig.psbt.combiner import combine, with_preimages, with_signatures
 from wormsig.psbt.contribution import (
     FieldDifference,
     TransactionChangedError,
@@ -184,6 +184,19 @@ def test_r3_the_one_that_verifies_stays_in_either_order() -> None:
     both = [extract(MINE, with_sig(MINE, 0, pubkey, value)) for value in (good, other)]
     assert combine(verify(MINE), both).signatures == {0: {pubkey: good}}
     assert combine(verify(MINE), both[::-1]).signatures == {0: {pubkey: other}}
+
+
+def test_r3_what_is_put_back_from_a_journal_replaces_nothing_and_has_its_input() -> None:
+    pubkey = COINS[0].pubkeys[0]
+    held, other = with_sig(MINE, 0, pubkey, signature(0, 0)), other_signature(0, 0)
+    assert with_signatures(held, [(0, pubkey, other)]) == held
+    assert with_signatures(MINE, [(0, pubkey, other)]) == with_sig(MINE, 0, pubkey, other)
+    for index in (-1, len(MINE.inputs)):
+        with pytest.raises(PsbtError, match="no such input") as caught:
+            with_signatures(MINE, [(index, pubkey, other)])
+        assert caught.value.where == f"input {index}"
+        with pytest.raises(PsbtError, match="no such input"):
+            with_preimages(MINE, [(index, b"\x0b" + bytes(32), b"")])
 
 
 def test_r4_a_type_that_was_allowed_is_taken() -> None:
