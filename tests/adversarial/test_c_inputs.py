@@ -154,6 +154,13 @@ def test_c7_scripts_of_an_output(judge: Judge, scene: Scene):
     judge.finds(edit_output(scene.psbt(), 0, {b"\x01": b"\x51"}), Code.OUTPUT_SCRIPT_MISMATCH)
 
 
+@pytest.mark.parametrize(("script_type", "field"), [("wsh", 1), ("sh-wsh", 1), ("sh-wsh", 0), ("sh", 0), ("tr", 6)])
+def test_c7_scripts_of_change_that_are_not_its_own(judge: Judge, script_type: str, field: int):
+    scene = judge.use(scene_of(script_type))
+    lie = b"\x00\xc0\x01\x51" if field == 6 else b"\x51"
+    judge.finds(edit_output(scene.psbt(), 1, {bytes((field,)): lie}), Code.OUTPUT_SCRIPT_MISMATCH, quick=True)
+
+
 # --- C9
 
 

@@ -70,7 +70,7 @@ def test_c23_a_coin_that_was_signed_here_is_not_hidden_afterwards(judge: Judge):
     scene = judge.use(scene_of(count=1, threshold=1, salt="hidden"))
     shown = scene.psbt([Coin(index=3), Coin(index=8_000)])
     assert judge.signs(shown)
-    hidden = edit_input(shown, 0, {key: None for key in shown.inputs[0] if key[0] in {0x05, 0x06}})
+    hidden = edit_input(shown, 1, {key: None for key in shown.inputs[1] if key[0] in {0x05, 0x06}})
     assert not judge.report(hidden).errors  # too far from what is known: nothing in the PSBT says whose it is
     assert "signed on this machine" in found(judge, hidden)[Code.OUR_KEY_IN_FOREIGN_INPUT]
     assert not judge.signs(hidden)

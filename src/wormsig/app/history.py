@@ -21,7 +21,7 @@ from wormsig.errors import StorageError, WormsigError
 from wormsig.psbt import codec, model
 from wormsig.psbt.sigkeys import SIGNATURE_TYPES
 from wormsig.review.claims import INPUT, OUTPUT, KeyIndex
-from wormsig.review.context import SignedBefore
+from wormsig.review.context import GapLimits, SignedBefore
 from wormsig.wallet.derive import Deriver
 from wormsig.wallet.model import BRANCHES
 
@@ -324,26 +324,33 @@ class _Own:
         return place[0] in BRANCHES and self._deriver.script(*place).script_pubkey == script
 
     def highest(self, entries: Iterable[Entry]) -> dict[int, int]:
-        """The highest index of each branch among what these spend and pay."""
-        claimed = sorted({claim for entry in entries for claim in self._claimed(entry.psbt)}, reverse=True)
+        """The highest index of each branch among what these pay, and what they spend not far beyond (THREATS C4)."""
+        paid: set[tuple[Place, bytes]] = set()
+        spent: set[tuple[Place, bytes]] = set()
+        for entry in entries:
+            for index, output in enumerate(entry.psbt.tx.outputs):
+                paid |= {(place, output.script) for place in self._keys.places(entry.psbt.outputs[index], OUTPUT)}
+            for index, coin in enumerate(_coins(entry.psbt)):
+                if coin is not None:
+                    spent |= {(place, coin.script) for place in self._keys.places(entry.psbt.inputs[index], INPUT)}
+        found = self._proven(paid)
+        first = max(found.values(), default=min([place[1] for place, _ in spent], default=0))
+        near = {claim for claim in spent if claim[0][1] <= found.get(claim[0][0], first) + GapLimits().error}
+        for branch, index in self._proven(near).items():
+            found[branch] = max(index, found.get(branch, -1))
+        return found
+
+    def _proven(self, claims: Collection[tuple[Place, bytes]]) -> dict[int, int]:
+        """The highest index of each branch that really has the script that is claimed to be there."""
         found: dict[int, int] = {}
         tried = dict.fromkeys(BRANCHES, 0)
-        for place, script in claimed:
+        for place, script in sorted(claims, reverse=True):
             branch, index = place
             if branch in tried and branch not in found and tried[branch] < _TRIES:
                 tried[branch] += 1
                 if self._is_at(place, script):
                     found[branch] = index
         return found
-
-    def _claimed(self, psbt: Psbt) -> Iterator[tuple[Place, bytes]]:
-        for index, output in enumerate(psbt.tx.outputs):
-            for place in self._keys.places(psbt.outputs[index], OUTPUT):
-                yield place, output.script
-        for index, coin in enumerate(_coins(psbt)):
-            if coin is not None:
-                for place in self._keys.places(psbt.inputs[index], INPUT):
-                    yield place, coin.script
 
     def spends(self, psbt: Psbt) -> bool:
         """Whether a transaction spends one of the wallet's coins."""

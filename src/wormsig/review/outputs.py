@@ -55,6 +55,7 @@ def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[
         own = subject.owned.outputs.get(index)
         if own is not None:
             found += _amount_findings(index, output.sats, output.script, "own")
+            found += _mismatch(index, subject.shown.output(index))
             found += _change_findings(subject, index, own, reused=output.script in spent)
             continue
         behind = subject.shown.output(index)
@@ -116,11 +117,17 @@ def _script_findings(index: int, script: bytes, behind: Shown) -> list[Finding]:
     elif behind.kind == ScriptType.UNKNOWN:
         message = f"{where} has a script of no standard kind"
         found.append(Finding(Code.NONSTANDARD_SCRIPT, where, message, details=(script_asm(script),)))
-    if behind.mismatch is not None:
-        verb = "do" if behind.mismatch == TAPROOT_FIELDS else "does"
-        message = f"the {behind.mismatch} of {where} {verb} not hash to the script that it pays"
-        found.append(Finding(Code.OUTPUT_SCRIPT_MISMATCH, where, message))
-    return found
+    return found + _mismatch(index, behind)
+
+
+def _mismatch(index: int, behind: Shown) -> list[Finding]:
+    """Of change as well: the script is the wallet's whatever the map says, but other signers may go by the map."""
+    if behind.mismatch is None:
+        return []
+    where = f"output {index}"
+    verb = "do" if behind.mismatch == TAPROOT_FIELDS else "does"
+    message = f"the {behind.mismatch} of {where} {verb} not hash to the script that it pays"
+    return [Finding(Code.OUTPUT_SCRIPT_MISMATCH, where, message)]
 
 
 # --- C4, C19, C21: proven change

@@ -162,6 +162,12 @@ def test_the_highest_index_is_proven_and_never_only_claimed(home: Home) -> None:
     assert highest_of({0: 9}, {0: 5, 1: 7}) == {0: 9, 1: 7}
 
 
+@pytest.mark.parametrize("outputs", [[Out(30_000_000)], [Out(30_000_000), Out(70_000_000, place=(1, 7))]])
+def test_a_coin_planted_far_away_that_was_spent_along_makes_no_far_place_a_used_one(home: Home, outputs: list[Out]):
+    cosigned(home, SCENE.psbt([Coin(index=6), Coin(1_000, index=2_000_000_000)], outputs))
+    assert History.of(home).highest_seen(SCENE.wallet) == ({0: 6, 1: 7} if outputs[1:] else {0: 6})
+
+
 # --- whose past
 
 
