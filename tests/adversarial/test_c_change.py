@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.cosigners import people
 from support.hostile import (
     BTC,
     MALLORY,
@@ -243,6 +244,19 @@ def test_c3_payment_to_a_multisig_of_strangers_is_no_finding(judge: Judge, scene
     target = strangers.deriver.script(0, 0)
     pays = with_output(scene.psbt(), 0, TxOutput(30_000_000, target.script_pubkey))
     judge.passes(updater.with_output_scripts(pays, 0, **scripts_of(target)), quick=True)
+
+
+def test_c3_a_false_descent_makes_no_strangers_key_ours(judge: Judge, scene: Scene):
+    """What a PSBT says of where a key comes from is computed before a script counts as one with a key of ours."""
+    strangers = people(3, "strangers")
+    keys = [person.key(scene.script_type).xpub.pubkey for person in strangers]
+    script = scene.script_from(2, keys)
+    pays = hide_output(with_output(scene.psbt(), 1, TxOutput(REST, scene.wrap(script))), 1)
+    ours = scene.wallet.keys[0]
+    claimed = {scene.key(keys[0]): KeyOrigin(ours.fingerprint, (*ours.origin.path, 1, 7))}
+    lie = scene.show_output(pays, 1, script, claimed)
+    assert {each.code for each in judge.report(lie).findings} == {Code.NAMES_OUR_KEY}
+    judge.finds(lie, Code.NAMES_OUR_KEY, quick=True)
 
 
 # --- C4
