@@ -216,3 +216,52 @@ def test_an_address_that_is_wrong_is_named(wormsig: RunWormsig, desk: Desk) -> N
     done = wormsig("create", *FAMILY, "--to", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4:0.1", "--fee-rate", "4")
     assert done.returncode == 3
     assert told(done)[0].startswith("error: --to bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4: address is for mainnet")
+
+
+UNPRIVILEGED = "-dac_override,-dac_read_search"
+
+
+def without_privileges(env: Mapping[str, str], *arguments: object) -> tuple[int, list[str]]:
+    """A command to which permissions mean something, also where the tests run as root."""
+    command = [sys.executable, "-m", "wormsig", *map(str, arguments)]
+    if os.geteuid() == 0:
+        command = ["setpriv", f"--bounding-set={UNPRIVILEGED}", f"--inh-caps={UNPRIVILEGED}", *command]
+    done = subprocess.run(
+        command, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
+    )
+    return done.returncode, done.stderr.decode().splitlines()
+
+
+def test_what_the_system_does_not_let_us_use_is_named_and_no_bug(
+    clean_env: dict[str, str], desk: Desk, home: Path, tmp_path: Path
+) -> None:
+    shut = tmp_path / "shut"
+    shut.mkdir()
+    inspect = ("inspect", desk.pay, *FAMILY)
+    assert without_privileges(clean_env, *inspect)[0] == 0
+    (home / "journal").mkdir(exist_ok=True)
+    shut.chmod(0)
+    for target in (shut / "out.psbt", "x" * 300):
+        code, lines = without_privileges(clean_env, "convert", desk.pay, "--psbt-version", "2", "-o", target)
+        assert (code, len(lines)) == (9, 1)
+        assert lines[0].startswith(f"error: cannot write {str(target)[:40]}")
+    for folder, reason in (("wallets", "cannot read"), ("journal", "cannot use")):
+        (home / folder).chmod(0)
+        code, lines = without_privileges(clean_env, *inspect)
+        (home / folder).chmod(0o700)
+        assert code == 9
+        assert lines[0].startswith(f"error: {reason} {home / folder}")
+        assert lines[0].endswith(": Permission denied")
+    assert not (home / "log").exists()
+
+
+def test_a_wallet_option_that_is_no_wallet_is_told_what_it_is(wormsig: RunWormsig, desk: Desk) -> None:
+    letter = desk.write("letter", b"\xff\xfe")
+    for given, said in (
+        (letter, f"{letter}: the wallet is not text"),
+        ("wsh(multi(1,tprv8ZgxM/0/*))", "--wallet takes a name or a file, and this is a descriptor"),
+        ("x" * 300, f"there is no wallet '{'x' * 40}…'"),
+    ):
+        done = wormsig("inspect", desk.pay, "--wallet", given)
+        assert told(done)[0] == f"error: {said}"
+        assert done.returncode == (3 if given == letter else 2)

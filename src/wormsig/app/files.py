@@ -60,9 +60,17 @@ def check_output(path: Path | None, *, force: bool) -> None:
 
     Raises:
         UsageError: It exists and `force` is not set, its folder is missing, or it is no name for a file.
+        StorageError: The system does not let us look.
     """
     if path is None:
         return
+    try:
+        _refuse_output(path, force=force)
+    except OSError as error:
+        raise StorageError(f"cannot write {shown(str(path))}: {error.strerror}") from error
+
+
+def _refuse_output(path: Path, *, force: bool) -> None:
     if str(path) == "-":
         raise UsageError("- is no name for a file", hint="name one; without -o the result goes to standard output")
     if not path.name:

@@ -59,12 +59,17 @@ def load_wallet(options: WalletOptions, home: Home) -> Wallet | None:
     registry = Registry(home.wallets())
     if options.wallet in registry.names():
         wallet = registry.load(options.wallet)
-    elif Path(options.wallet).is_file():
+    elif _is_file(options.wallet):
         wallet = load_file(Path(options.wallet), options.network)
+    elif "(" in options.wallet:  # perhaps with a private key: it is not repeated
+        raise UsageError(
+            "--wallet takes a name or a file, and this is a descriptor",
+            hint="`wormsig wallet import NAME DESCRIPTOR` keeps it under a name",
+        )
     else:
         near = difflib.get_close_matches(options.wallet, registry.names(), n=1)
         raise UsageError(
-            f"there is no wallet {options.wallet!r}{f'; did you mean {near[0]}?' if near else ''}",
+            f"there is no wallet {shown(options.wallet)!r}{f'; did you mean {near[0]}?' if near else ''}",
             hint="`wormsig wallet list` shows what is there; `wormsig wallet import NAME DESCRIPTOR` adds one",
         )
     if options.network is not None and options.network is not wallet.network:
@@ -72,6 +77,13 @@ def load_wallet(options: WalletOptions, home: Home) -> Wallet | None:
             f"wallet {wallet.name} is on {wallet.network.value}, but --network says {options.network.value}"
         )
     return wallet
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long, not ours to look at, or with a NUL in it
+        return False
 
 
 def need_wallet(options: WalletOptions, home: Home) -> Wallet:

@@ -118,7 +118,7 @@ def load_source(source: str) -> Source:
             raise DescriptorError(f"standard input holds more than {MAX_RECORD} bytes")
         return read_source(data)
     try:
-        return read_source(read_bounded(Path(source), MAX_RECORD))
+        data = read_bounded(Path(source), MAX_RECORD)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         raise DescriptorError(
@@ -126,6 +126,7 @@ def load_source(source: str) -> Source:
         ) from None
     except StorageError as error:
         raise DescriptorError(error.message) from None
+    return read_source(data, called=source)
 
 
 def read_names(pairs: Sequence[str]) -> dict[bytes, str]:

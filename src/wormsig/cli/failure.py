@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,11 @@ import click
 from wormsig.cli.hangup import tell
 from wormsig.cli.streams import OutputError, at_margin, terminal_width
 from wormsig.errors import ExitCode, WormsigError
+
+_NOT_OURS = frozenset(
+    (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+)
+"""What the system says of a file that it does not let us use, wherever that shows: no bug, and needs no traceback."""
 
 ISSUES_HINT = "please report it with the log; wallets, keys and collected signatures are untouched"
 
@@ -77,6 +83,9 @@ def report_failure(failure: BaseException) -> int:  # noqa: PLR0911  one return 
         return int(ExitCode.USAGE)
     if isinstance(failure, click.exceptions.Exit):
         return failure.exit_code
+    if isinstance(failure, OSError) and failure.filename is not None and failure.errno in _NOT_OURS:
+        print_failure(f"cannot use {os.fsdecode(failure.filename)}: {failure.strerror}")
+        return int(ExitCode.STORAGE)
     log = write_log(failure)
     where = f"; details are in {log}" if log else ""
     print_failure(f"this is a bug in wormsig ({type(failure).__name__}){where}", ISSUES_HINT)

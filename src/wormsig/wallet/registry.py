@@ -79,9 +79,13 @@ class Registry:
             StorageError: The folder cannot be read.
         """
         try:
-            found = [path.name.removesuffix(_SUFFIX) for path in self.directory.glob(f"[!.]*{_SUFFIX}")]
+            # Not `glob`, to which a folder that cannot be read is an empty one.
+            kept = [path.name for path in self.directory.iterdir()]
+        except FileNotFoundError:
+            return []
         except OSError as error:
             raise StorageError(f"cannot read {self.directory}: {error.strerror}") from error
+        found = [name.removesuffix(_SUFFIX) for name in kept if name.endswith(_SUFFIX) and not name.startswith(".")]
         return sorted(found, key=lambda name: (name.casefold(), name))
 
     def all(self) -> tuple[Wallet, ...]:
@@ -144,4 +148,4 @@ def load_file(path: Path, network: Network | None = None) -> Wallet:
     except (OSError, StorageError) as error:
         reason = error.message if isinstance(error, StorageError) else error.strerror
         raise DescriptorError(f"cannot read the wallet {path}: {reason}") from None
-    return read_source(data).wallet(network, name=path.stem)
+    return read_source(data, called=str(path)).wallet(network, name=path.stem)

@@ -76,15 +76,25 @@ class Source:
         )
 
 
-def read_source(data: bytes) -> Source:
+def read_source(data: bytes, *, called: str | None = None) -> Source:
     """Read a descriptor, two descriptors or JSON.
 
     Args:
         data: What a file or standard input held.
+        called: The file, for messages.
 
     Raises:
         DescriptorError: None of these; private keys are refused without being shown.
     """
+    try:
+        return _read(data)
+    except DescriptorError as error:
+        if called is not None:
+            error.message = f"{called}: {error.message}"
+        raise
+
+
+def _read(data: bytes) -> Source:
     try:
         text = data.decode("utf-8").removeprefix("\ufeff").strip()
     except UnicodeDecodeError:
