@@ -12,6 +12,8 @@ from wormsig.bitcoin.script import ANCHOR_SCRIPT
 from wormsig.bitcoin.tx import parse_transaction
 from wormsig.errors import InputError, PsbtError
 from wormsig.psbt import codec
+from wormsig.render.lines import plain
+from wormsig.render.report_text import review_lines
 from wormsig.review.findings import Code
 from wormsig.review.outputs import MAX_ANCHOR
 
@@ -47,6 +49,13 @@ def test_c14_coins_for_nobody(judge: Judge, scene: Scene, script: bytes):
     psbt = scene.psbt(outputs=[Out(BTC, script), Out(BTC - 20_000, place=(1, 0))])
     found = judge.finds(psbt, Code.BURNED_COINS)
     assert found.where == "output 0"
+
+
+def test_c14_a_large_burn_is_not_folded_away_behind_small_ones(judge: Judge, scene: Scene):
+    small = [Out(1_000 + number, OFF_THE_CURVE) for number in range(8)]
+    psbt = scene.psbt(outputs=[*small, Out(BTC, OFF_THE_CURVE), Out(BTC - 20_000, place=(1, 0))])
+    assert judge.finds(psbt, Code.BURNED_COINS).where == "output 8"
+    assert "output 8 burns 1.00000000 BTC" in plain(review_lines(judge.report(psbt)))
 
 
 def test_c14_a_script_at_the_limit_can_be_spent(scene: Scene):

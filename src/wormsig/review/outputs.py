@@ -40,7 +40,7 @@ _SINGLE_KEY = frozenset({"wpkh", "sh-wpkh", "pkh"})
 
 
 def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[Finding]:
-    """Judge every output.
+    """Judge every output, the largest first: of many alike only the first few are written out for people.
 
     Args:
         subject: What is reviewed.
@@ -51,8 +51,8 @@ def output_findings(subject: Subject, other_wallets: Mapping[int, str]) -> list[
         return [Finding(Code.NO_OUTPUTS, "transaction", "the transaction has no outputs")]
     found: list[Finding] = []
     spent = {coin.script for coin in subject.coins if coin is not None}
-    for index, output in enumerate(tx.outputs):
-        own = subject.owned.outputs.get(index)
+    for index in sorted(range(len(tx.outputs)), key=lambda index: -tx.outputs[index].sats):
+        output, own = tx.outputs[index], subject.owned.outputs.get(index)
         if own is not None:
             found += _amount_findings(index, output.sats, output.script, "own")
             found += _mismatch(index, subject.shown.output(index))
