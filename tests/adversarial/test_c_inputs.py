@@ -328,7 +328,7 @@ def test_c22_final_scripts_that_do_not_verify(judge: Judge, script_type: str):
     lie = edit_input(final, 0, {key: bytes(value)})
     judge.finds(lie, Code.BAD_FINAL)
     assert not judge.report(lie).complete
-    assert [view.satisfied for view in judge.report(lie).inputs] == [False, True]
+    assert [(view.satisfied, view.signed) for view in judge.report(lie).inputs] == [(False, 0), (True, 2)]
 
 
 def test_c22_finals_that_nobody_can_check_warn(judge: Judge, scene: Scene):
@@ -346,6 +346,20 @@ def test_c22_a_signature_on_an_input_that_cannot_be_checked(judge: Judge, scene:
     code = Code.BAD_SIGNATURE if scene.script_type == "tr" else Code.SIGNATURE_NOT_CHECKED
     judge.finds(blind, code)
     assert judge.report(blind).inputs[0].signed == 0
+
+
+@pytest.mark.parametrize("script_type", MAIN_TYPES)
+def test_c22_a_signature_over_an_amount_that_nobody_knows(judge: Judge, script_type: str):
+    """It may be good: that it is not checked is said, and it is not counted; a taproot one covers every amount."""
+    scene = judge.use(scene_of(script_type))
+    signed = scene.sign(scene.psbt(), "bob")
+    blind = edit_input(signed, 0, {b"\x00": None, b"\x01": None})
+    codes = {(each.code, each.where) for each in judge.report(blind).findings}
+    affected = {0, 1} if script_type == "tr" else {0}
+    for index in affected:
+        assert (Code.SIGNATURE_NOT_CHECKED, f"input {index}") in codes
+        assert judge.report(blind).inputs[index].signed == 0
+    assert Code.BAD_SIGNATURE not in {code for code, _ in codes}
 
 
 # --- C23

@@ -30,14 +30,15 @@ from wormsig.bitcoin.base58 import decode_check
 from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network, address_of
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxInput, TxOutput
-from wormsig.psbt import codec
+from wormsig.psbt import codec, creator
 from wormsig.render.lines import plain
 from wormsig.render.report_json import report_object
 from wormsig.render.report_text import inspect_lines
 from wormsig.render.sanitize import to_json
-from wormsig.review.context import SignedBefore
+from wormsig.review.context import ReviewContext, SignedBefore
 from wormsig.review.findings import Code
 from wormsig.review.report import OutputKind
+from wormsig.review.review import review
 
 if TYPE_CHECKING:
     from conftest import Judge
@@ -151,6 +152,27 @@ def test_c11_a_global_xpub_with_the_prefix_of_another_network(judge: Judge, scen
     key = scene.wallet.keys[0]
     lie = edit_global(scene.psbt(), {_xpub(key, version=bytes.fromhex("0488b21e")): key.origin.encode()})
     judge.finds(lie, Code.XPUB_NETWORK)
+
+
+@pytest.mark.parametrize("script_type", ["wsh", "sh-wsh", "tr"])
+def test_c11_on_mainnet_it_is_the_other_way_round(script_type: str):
+    """The prefix and the coin type of test networks are what does not belong there."""
+    scene = scene_of(script_type)
+    main = replace(scene.wallet, network=Network.MAINNET)
+    key = main.keys[0]
+    for version, warned in (("0488b21e", False), ("043587cf", True)):
+        psbt = edit_global(scene.psbt(), {_xpub(key, version=bytes.fromhex(version)): key.origin.encode()})
+        codes = {finding.code for finding in review(psbt, main, ReviewContext()).findings}
+        assert (Code.XPUB_NETWORK in codes) == warned
+        assert Code.COIN_TYPE in codes  # the wallet's own keys are at coin type 1
+    foreign = OutPoint(bytes(range(32)), 0)
+    bare = creator.create([TxInput(foreign)], [TxOutput(BTC, STRANGER)])
+    for step, warned in (("84h/0h/0h/0/0", False), ("84h/1h/0h/0/0", True), ("84h/2h/0h/0/0", True)):
+        path = parse_path(step)
+        pubkey = MALLORY.master.derive(path).neuter().pubkey
+        psbt = edit_output(bare, 0, {b"\x02" + pubkey: KeyOrigin(b"\x01\x02\x03\x04", path).encode()})
+        where = {each.where for each in review(psbt, main, ReviewContext()).findings if each.code is Code.COIN_TYPE}
+        assert ("output 0" in where) == warned, step
 
 
 # --- C14
