@@ -68,6 +68,7 @@ def test_every_form_is_sent_and_mined(payer, signed, form):
     done = payer.run("broadcast", argument[form], "-y", check=True)
     assert done.stdout == f"{final.transaction.txid}\n"
     assert "The node accepts the transaction" in done.stderr
+    assert done.stderr.endswith(f"Transaction {final.transaction.txid}\nBroadcast; the node has it.\n")
     ours = Node(payer.node.settings)
     assert ours.in_mempool(final.transaction.txid)
     payer.node.mine()

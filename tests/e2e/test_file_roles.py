@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.hostile import Coin, Scene, scene_of
+from support.hostile import Coin, Out, Scene, scene_of
 from wormsig.psbt import codec
 from wormsig.signers.keyfile import encode_key
 from wormsig.signers.secret import from_extended_key
@@ -86,6 +86,13 @@ def test_who_signs_twice_is_told_that_nothing_is_new(wormsig: RunWormsig, desk: 
     last = json.loads(wormsig(*arguments, "--json", check=True).stdout.splitlines()[-1])
     assert (last["signed"], last["complete"], last["missing"]) == ({}, False, {"0": 1, "1": 1})
     assert base64.b64decode(last["psbt"]) == base64.b64decode(done.stdout)
+
+
+def test_what_is_not_signed_unattended_is_told_with_what_sign_can_do(wormsig: RunWormsig, desk: Desk) -> None:
+    dust = desk.write("dust.psbt", desk.scene.psbt(outputs=(Out(100), Out(199_990_000, place=(1, 0)))))
+    done = wormsig("sign", dust, *FAMILY, "--signer", desk.key("bob"), "-y")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert told(done)[-1].startswith("hint: look at it with `wormsig inspect`, then sign without -y;")
 
 
 def test_combine_says_what_each_answer_is_and_what_comes_next(wormsig: RunWormsig, desk: Desk, tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ def test_passphrases_come_from_a_file_or_a_descriptor(
     secret.write_text("pässword\r\n")
     shown = wormsig("key", "show", path, "--passphrase-file", secret, check=True).stdout
     assert shown.strip() == ALICE.key().expression()
+    secret.write_text("pässword\n", encoding="utf-8-sig")  # with a byte order mark, which nobody could type
+    assert wormsig("key", "show", path, "--passphrase-file", secret, check=True).stdout == shown
     reading, writing = os.pipe()
     os.write(writing, "pässword\n".encode())
     os.close(writing)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_PASSPHRASE = 4096
 """Bytes."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Some editors put it before a text; nobody could type it where the passphrase is asked for."""
 
 
 class Passphrases(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ class Passphrases(msgspec.Struct, frozen=True):
 
 
 def _first_line(data: bytes) -> str:
-    line = data.split(b"\n", 1)[0].removesuffix(b"\r")
+    line = data.split(b"\n", 1)[0].removesuffix(b"\r").removeprefix(_BYTE_ORDER_MARK)
     if len(line) > MAX_PASSPHRASE:
         raise UsageError(f"the passphrase is longer than {MAX_PASSPHRASE} bytes")
     try:

@@ -119,7 +119,7 @@ def approve(
         raise RefusedError(
             f"not signed: {count(len(open_warnings), 'warning')} in the review that nobody is there to accept"
             f" ({_codes(open_warnings)})",
-            hint="look at it with `wormsig inspect`, then sign without -y, or with a policy that names the warning",
+            hint="look at it with `wormsig inspect`, then sign without -y; `receive` also takes a policy that names it",
         )
     if not report.own_inputs:
         raise RefusedError(

@@ -63,6 +63,7 @@ def command(
         return
     _confirm(ready, console)
     node.send(ready.transaction.serialize(), max_fee_rate=ready.max_fee_rate)
+    console.say("Broadcast; the node has it.")
     _deliver(ready, console, known=False)
 
 
@@ -79,6 +80,7 @@ def _confirm(ready: Ready, console: Console) -> None:
         console.say(f"The scripts of input {where} are of a kind that is not checked here; the node did.")
     refuse_findings(ready, unattended=console.yes)
     console.say(f"The node accepts the transaction ({ready.transaction.vsize} vB).")
+    console.say(f"Transaction {ready.transaction.txid}")
     if not console.ask("Broadcast?"):
         raise RefusedError("not broadcast")
 
