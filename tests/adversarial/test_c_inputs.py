@@ -78,6 +78,10 @@ def test_c5_allowed_by_a_person_for_the_named_type_only(judge: Judge, scene: Sce
     for psbt in (asked, signed):  # asked for by the field alone, and used
         judge.finds(psbt, Code.SIGHASH_ALLOWED, allowed_sighash=allowed)
     assert not judge.report(signed, allowed_sighash=allowed).errors
+    assert {each.code for each in judge.report(signed).errors} == {Code.SIGHASH_FIELD, Code.SIGHASH_SIGNATURE}
+    # Of a type that covers everything, where the field asks for the other: it is no good, and leaves nothing open.
+    for_all = edit_input(scene.sign(scene.psbt(), "bob"), 0, {b"\x03": u32(ALL | ANYONE)})
+    assert {each.code for each in judge.report(for_all, allowed_sighash=allowed).errors} == {Code.BAD_SIGNATURE}
     assert [view.signed for view in judge.report(signed, allowed_sighash=allowed).inputs] == [1, 0]
     assert judge.report(signed, allowed_sighash=frozenset({NONE})).errors
     assert judge.report(signed, allowed_sighash=allowed, unattended=True).errors

@@ -22,6 +22,7 @@ from wormsig.psbt.contribution import (
     strip_signatures,
 )
 from wormsig.psbt.extractor import extract as transaction_of
+from wormsig.psbt.fields import FIELDS, Role
 from wormsig.psbt.finalizer import finalize
 from wormsig.psbt.finals import FinalState, final_of, match
 from wormsig.psbt.model import (
@@ -424,8 +425,18 @@ def test_c23_finals_on_other_inputs_are_dropped_and_what_others_signed_is_kept()
 
 
 def test_c23_fields_that_are_no_signatures_stay_to_be_seen() -> None:
-    noted = MINE.with_input(3, {**MINE.inputs[3], b"\xe0": b"note"})
-    assert strip_signatures(noted, {0}, MINE) is noted
+    for key in (b"\xe0", WITNESS_UTXO, SIGHASH_TYPE):
+        noted = MINE.with_input(3, {**MINE.inputs[3], key: b"note"})
+        assert strip_signatures(noted, {0}, MINE) is noted
+
+
+def test_c23_every_field_that_a_signer_may_add_is_dropped() -> None:
+    carried = [field for field in FIELDS if field.contribution or field.added_by is Role.FINALIZER]
+    assert len(carried) == 11
+    for field in carried:
+        greedy = MINE.with_input(3, {**MINE.inputs[3], bytes((field.type,)): b"value"})
+        assert strip_signatures(greedy, {0, 1, 2}, MINE) == MINE, field.name
+        assert strip_signatures(greedy, {3}, MINE) == greedy
 
 
 def test_c23_taproot_signatures_and_preimages_are_dropped_too() -> None:
