@@ -10,6 +10,7 @@ import pytest
 from support.hostile import edit_input, key_file
 from support.payer import Payer
 from wormsig.bitcoin.previous import previous_output
+from wormsig.bitcoin.taproot import NUMS_KEY, p2tr_script
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.errors import ExitCode
 from wormsig.psbt import codec
@@ -75,6 +76,17 @@ def test_c1_a_lie_about_an_amount_is_found_out_by_our_own_node(payer: Payer, tmp
         refused = sign(payer, lie, tmp_path / "signed")
         assert refused.returncode == ExitCode.REFUSED
         assert codes(payer, lie, tmp_path / "signed") & {Code.AMOUNT_MISMATCH, Code.NODE_DISAGREES}
+
+
+def test_c1_a_coin_of_ours_that_is_called_taproot_is_found_out_by_our_own_node(payer: Payer, tmp_path: Path):
+    honest = payer.created(f"{payer.address()}:0.7")
+    _, coin = previous_output(honest.inputs[0][NON_WITNESS_UTXO], honest.tx.inputs[0].outpoint.index)
+    taproot = TxOutput(coin.sats, p2tr_script(NUMS_KEY)).serialize()
+    lie = honest.with_input(0, {WITNESS_UTXO: taproot})
+    assert Code.NO_PREVIOUS_TX in sign(payer, lie, tmp_path / "alone", env={"WORMSIG_RPC_URL": ""}).stderr
+    refused = sign(payer, lie, tmp_path / "signed")
+    assert refused.returncode == ExitCode.REFUSED
+    assert codes(payer, lie, tmp_path / "signed") & {Code.AMOUNT_MISMATCH, Code.NODE_DISAGREES}
 
 
 def test_c19_change_to_an_address_that_a_block_paid_before(payer: Payer, tmp_path: Path):
