@@ -24,7 +24,7 @@ from support.hostile import (
 )
 from support.values import replace
 from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
-from wormsig.bitcoin.script import multisig_script, p2sh_script, p2wpkh_script
+from wormsig.bitcoin.script import multisig_script, p2pkh_script, p2sh_script, p2wpkh_script
 from wormsig.bitcoin.tx import TxOutput
 from wormsig.psbt import updater
 from wormsig.review.context import GapLimits, ReviewContext
@@ -190,6 +190,14 @@ def test_c3_bare_multisig_needs_no_hint(judge: Judge, scene: Scene):
     judge.finds(hide_output(lie, 1), Code.FOREIGN_KEY_IN_CHANGE, quick=True)
 
 
+def test_c3_our_key_in_a_bare_script_of_no_standard_kind(judge: Judge, scene: Scene):
+    first, *_, last = (b"\x21" + key.rjust(33, b"\x02") for key in scene.lookalike()[2])
+    lie = with_output(scene.psbt(), 1, TxOutput(REST, first + b"\xad" + last + b"\xac"))
+    lie = hide_output(lie, 1)
+    assert last[1:].hex() in judge.finds(lie, Code.FOREIGN_KEY_IN_CHANGE, quick=True).details[0]
+    judge.finds(lie, Code.NONSTANDARD_SCRIPT, quick=True)
+
+
 def test_c3_our_key_from_a_branch_that_the_wallet_does_not_have(judge: Judge, scene: Scene):
     alice = scene.people[0]
     path = (*alice.key(scene.script_type).origin.path, 7, 3)
@@ -227,12 +235,20 @@ def test_c3_payment_to_another_wallet_of_ours(judge: Judge, scene: Scene):
     assert judge.report(no_hints, other_wallets=(savings,)).outputs[0].other_wallet == "savings"
 
 
-def test_c3_payout_to_a_cosigners_own_address_is_a_notice(judge: Judge, scene: Scene):
+@pytest.mark.parametrize("kind", ["wpkh", "sh-wpkh", "pkh"])
+def test_c3_payout_to_a_cosigners_own_address_is_a_notice(judge: Judge, scene: Scene, kind: str):
     bob = scene.people[1]
     path = parse_path("84h/1h/0h/0/0")
     pubkey = bob.master.derive(path).neuter().pubkey
-    pays = with_output(scene.psbt(), 0, TxOutput(30_000_000, p2wpkh_script(pubkey)))
-    pays = updater.with_output_scripts(pays, 0, origins={pubkey: KeyOrigin(bob.master.fingerprint, path)})
+    redeem = p2wpkh_script(pubkey) if kind == "sh-wpkh" else None
+    script = {
+        "wpkh": p2wpkh_script(pubkey),
+        "sh-wpkh": p2sh_script(p2wpkh_script(pubkey)),
+        "pkh": p2pkh_script(pubkey),
+    }[kind]
+    pays = with_output(scene.psbt(), 0, TxOutput(30_000_000, script))
+    origins = {pubkey: KeyOrigin(bob.master.fingerprint, path)}
+    pays = updater.with_output_scripts(pays, 0, redeem_script=redeem, origins=origins)
     finding = judge.finds(pays, Code.COSIGNER_PAYOUT)
     assert "bob's key" in finding.message
     assert len(judge.report(pays).findings) == 1
