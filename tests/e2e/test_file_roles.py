@@ -106,8 +106,9 @@ def test_combine_says_what_each_answer_is_and_what_comes_next(wormsig: RunWormsi
     assert known == f"{alice}: nothing new: its 2 signatures were here already"
     assert wrong.startswith(f"{letter}: not taken: it is neither a PSBT nor base64 of one; base64 of a PSBT")
     assert " ".join(told(done)[4:-2]).startswith("1 more signature needed. Not signed yet: ")
-    done = wormsig("combine", alice, bob, *FAMILY, "-o", out, check=True)
-    assert told(done)[-1] == f"Complete; next: wormsig broadcast {out}"
+    for name, argument in ((out, out), ("two words", "'two words'")):
+        done = wormsig("combine", alice, bob, *FAMILY, "-o", name, check=True)
+        assert told(done)[-1] == f"Complete; next: wormsig broadcast {argument}"
 
 
 def test_what_is_the_same_at_a_hundred_inputs_is_told_once(wormsig: RunWormsig, desk: Desk) -> None:

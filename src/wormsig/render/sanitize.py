@@ -8,8 +8,12 @@ judged and nothing printed here.
 from __future__ import annotations
 
 import json
+import shlex
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEFAULT_LIMIT = 200
 ELLIPSIS = "…"
@@ -79,6 +83,11 @@ def _cut(parts: list[str], limit: int) -> str:
 def quote(text: str, limit: int = DEFAULT_LIMIT) -> str:
     """The same within double quotes, for words of others in a sentence of ours."""
     return '"' + sanitize(text, limit).replace('"', "'") + '"'
+
+
+def as_argument(path: Path) -> str:
+    """A path in a command that is shown to be typed: quoted for a shell where it has to be."""
+    return shlex.quote(sanitize(str(path)))
 
 
 def to_json(value: Any) -> str:  # noqa: ANN401  whatever JSON can hold

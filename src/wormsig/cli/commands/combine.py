@@ -19,7 +19,7 @@ from wormsig.cli import options
 from wormsig.errors import PeerError, UsageError
 from wormsig.psbt import codec
 from wormsig.render.lines import WIDTH, folded
-from wormsig.render.sanitize import sanitize
+from wormsig.render.sanitize import as_argument, sanitize
 from wormsig.render.signers_text import still_needed
 from wormsig.review.words import count
 
@@ -135,7 +135,7 @@ def _tell_state(report: Report, combined: Combined, path: Path | None, console: 
     elif path is None:
         console.say("Complete.")
     else:
-        console.say(f"Complete; next: wormsig broadcast {sanitize(str(path))}")
+        console.say(f"Complete; next: wormsig broadcast {as_argument(path)}")
 
 
 def _object(combined: Combined, psbt: str | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from wormsig.app.order import Order, parse_coins, parse_payment
 from wormsig.cli import options
 from wormsig.cli.reviews import show_report
 from wormsig.psbt import codec
+from wormsig.render.sanitize import as_argument, sanitize
 from wormsig.wallet.registry import Registry
 
 if TYPE_CHECKING:
@@ -142,4 +143,4 @@ def _deliver(created: Created, output: tuple[Path | None, bool], console: Consol
     elif path is None:
         console.result(text)
     else:
-        console.say(f"{path}: without signatures; next: wormsig send {path}")
+        console.say(f"{sanitize(str(path))}: without signatures; next: wormsig send {as_argument(path)}")
