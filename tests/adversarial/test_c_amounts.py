@@ -21,6 +21,7 @@ from support.hostile import (
     with_output,
 )
 from support.values import replace
+from wormsig.bitcoin.script import p2pkh_script, p2sh_script, p2wsh_script
 from wormsig.bitcoin.taproot import NUMS_KEY, p2tr_script
 from wormsig.bitcoin.tx import MAX_MONEY, OutPoint, TxOutput
 from wormsig.review.context import FeeLimit
@@ -220,6 +221,24 @@ def test_c13_zero_amount_warns_but_for_data_and_anchors(judge: Judge, scene: Sce
 def test_c19_dust_warns(judge: Judge, scene: Scene):
     judge.finds(scene.psbt(outputs=[Out(293), Out(2 * BTC - 2_293, place=(1, 0))]), Code.DUST)
     judge.passes(scene.psbt(outputs=[Out(294), Out(2 * BTC - 2_294, place=(1, 0))]))
+
+
+@pytest.mark.parametrize(
+    ("script", "limit"),
+    [
+        (p2pkh_script(b"\x02" + bytes(32)), 546),
+        (p2sh_script(b"\x51"), 540),
+        (STRANGER, 294),
+        (p2wsh_script(b"\x51"), 330),
+        (p2tr_script(NUMS_KEY), 330),
+    ],
+    ids=["pkh", "sh", "wpkh", "wsh", "tr"],
+)
+def test_c19_dust_begins_where_nodes_relay_no_more(judge: Judge, script: bytes, limit: int):
+    outputs = [Out(2 * BTC - 2_000 - limit), Out(limit, script)]
+    judge.passes(judge.scene.psbt(outputs=outputs), quick=True)
+    less = judge.scene.psbt(outputs=[outputs[0], Out(limit - 1, script)])
+    assert f"relay nothing below {limit}" in judge.finds(less, Code.DUST, quick=True).message
 
 
 def test_c19_change_to_an_address_that_was_paid_before(judge: Judge, scene: Scene):

@@ -21,6 +21,7 @@ from support.hostile import (
     edit_global,
     edit_input,
     edit_output,
+    edit_tx,
     scene_of,
     strip_hints,
     with_output,
@@ -88,6 +89,16 @@ def test_c8_sequence_that_delays(judge: Judge, scene: Scene, sequence: int, word
     else:
         judge.passes(psbt)
     assert re.search(rf"not before a coin is {words}\b", plain(inspect_lines(judge.report(psbt))))
+
+
+def test_c8_a_sequence_means_what_the_version_lets_it_mean(judge: Judge, scene: Scene):
+    delayed = edit_tx(scene.psbt(sequence=7), version=1)  # BIP68 begins with version 2
+    judge.passes(delayed, quick=True)
+    for sequence, replaceable in ((0, True), (0xFFFF_FFFD, True), (0xFFFF_FFFE, False), (0xFFFF_FFFF, False)):
+        assert judge.report(scene.psbt(sequence=sequence)).replaceable == replaceable
+    last_height, first_time = (scene.psbt(locktime=number) for number in (499_999_999, 500_000_000))
+    judge.passes(last_height, height=499_999_999, median_time=0, quick=True)
+    judge.passes(first_time, height=0, median_time=500_000_000, quick=True)
 
 
 # --- C10
