@@ -177,6 +177,16 @@ def test_c9_foreign_inputs_are_counted_and_named(judge: Judge, script_type: str)
     assert [view.mine for view in judge.report(foreign).inputs] == [True, True, False]
 
 
+@pytest.mark.parametrize("script_type", ["wsh", "sh-wsh", "sh", "tr"])
+def test_c9_an_input_that_could_be_the_wallets_far_away_is_named_as_such(judge: Judge, script_type: str):
+    scene = judge.use(scene_of(script_type))
+    shown = scene.psbt([Coin(), Coin(index=7_000)])
+    hidden = edit_input(shown, 1, {key: None for key in shown.inputs[1] if key[0] not in {0x00, 0x01}})
+    stranger = add_input(hidden, previous_tx(STRANGER, BTC))
+    (detail,) = judge.finds(stranger, Code.FOREIGN_INPUTS, quick=True).details
+    assert detail.endswith("would look the same: 1")
+
+
 def test_c9_nothing_of_the_wallet(judge: Judge, scene: Scene):
     other = scene_of(salt="others").psbt()
     assert judge.finds(other, Code.FOREIGN_INPUTS, quick=True).message == "no input is the wallet's"

@@ -93,12 +93,23 @@ class KeyIndex:
         wallet: The wallet.
         by_origin: Key origin of an account key -> the key.
         by_fingerprint: Master fingerprint -> its first key.
+        may_own: Whether a script is of the wallet's output type (`Deriver`).
     """
 
-    __slots__ = ("_branches", "_expected", "_is_taproot", "_patience", "by_fingerprint", "by_origin", "wallet")
+    __slots__ = (
+        "_branches",
+        "_expected",
+        "_is_taproot",
+        "_patience",
+        "by_fingerprint",
+        "by_origin",
+        "may_own",
+        "wallet",
+    )
 
     def __init__(self, deriver: Deriver) -> None:
         self.wallet = deriver.wallet
+        self.may_own = deriver.may_own
         self.by_origin = {key.origin.encode(): key for key in self.wallet.keys}
         self.by_fingerprint: dict[bytes, WalletKey] = {}
         for key in self.wallet.keys:

@@ -64,7 +64,7 @@ def input_findings(
             found += _foreign_input_findings(subject, subject.keys, index)
             found += _signed_before(subject, index)
     if subject.has_wallet and foreign:
-        found.append(_foreign_summary(foreign, len(subject.psbt.inputs)))
+        found.append(_foreign_summary(subject, foreign))
     return found
 
 
@@ -186,8 +186,12 @@ def _strays(keys: KeyIndex, index: int, fields: Fields, own: WalletScript) -> li
 # --- C9, C21, C23: everybody else's
 
 
-def _foreign_summary(foreign: Sequence[int], total: int) -> Finding:
-    named = ", ".join(map(str, foreign[:_NAMED])) + (", …" if len(foreign) > _NAMED else "")
+def _list(inputs: Sequence[int]) -> str:
+    return ", ".join(map(str, inputs[:_NAMED])) + (", …" if len(inputs) > _NAMED else "")
+
+
+def _foreign_summary(subject: Subject, foreign: Sequence[int]) -> Finding:
+    named, total = _list(foreign), len(subject.psbt.inputs)
     if len(foreign) == total:
         return Finding(
             Code.FOREIGN_INPUTS,
@@ -196,7 +200,17 @@ def _foreign_summary(foreign: Sequence[int], total: int) -> Finding:
             "is it the right wallet? `wormsig wallet list` shows those on this machine",
         )
     count = f"1 of {total} inputs is" if len(foreign) == 1 else f"{len(foreign)} of {total} inputs are"
-    return Finding(Code.FOREIGN_INPUTS, "transaction", f"{count} not the wallet's: {named}")
+    alike = [index for index in foreign if _is_alike(subject, index)]
+    details = (f"of the wallet's kind, so that one of its own coins far away would look the same: {_list(alike)}",)
+    return Finding(
+        Code.FOREIGN_INPUTS, "transaction", f"{count} not the wallet's: {named}", details=details if alike else ()
+    )
+
+
+def _is_alike(subject: Subject, index: int) -> bool:
+    """Whether an input could be the wallet's at a place that nobody looked at: whoever made the PSBT need not say."""
+    coin = subject.coins[index]
+    return coin is not None and subject.keys is not None and subject.keys.may_own(coin.script)
 
 
 def _signed_before(subject: Subject, index: int) -> list[Finding]:
