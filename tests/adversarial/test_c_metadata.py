@@ -30,6 +30,7 @@ from support.values import replace
 from wormsig.bitcoin.base58 import decode_check
 from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
 from wormsig.bitcoin.network import Network, address_of
+from wormsig.bitcoin.script import p2sh_script
 from wormsig.bitcoin.tx import OutPoint, Transaction, TxInput, TxOutput
 from wormsig.psbt import codec, creator
 from wormsig.render.lines import plain
@@ -384,6 +385,23 @@ def test_c24_a_replacement_is_named_with_both_fees(judge: Judge, scene: Scene):
     other = scene.psbt(coins, [Out(REST)])
     judge.finds(other, Code.REPLACES_DIFFERENTLY, signed_before=(before,))
     judge.passes(scene.psbt(coins), signed_before=(before,))  # the same transaction once more
+
+
+def test_c24_a_replacement_that_pays_the_same_and_somebody_else_too(judge: Judge, scene: Scene):
+    before = _signed_before(judge, scene)
+    coins = [Coin(index=8), Coin(index=9)]
+    change = 2 * BTC - 30_000_000 - 4_000
+    more = scene.psbt(
+        coins, [Out(30_000_000), Out(50_000_000, p2sh_script(b"\x51")), Out(change - 50_000_000, place=(1, 0))]
+    )
+    judge.finds(more, Code.REPLACES_DIFFERENTLY, signed_before=(before,))
+    # Sharing one coin is replacing, and paying one recipient of several again, with other coins, is paying twice.
+    shared = scene.psbt([Coin(index=8), Coin(index=3)], fee=4_000)
+    judge.finds(shared, Code.REPLACES, signed_before=(before,))
+    twice = scene.psbt(
+        outputs=[Out(30_000_000), Out(50_000_000, p2sh_script(b"\x51")), Out(change - 50_000_000, place=(1, 0))]
+    )
+    judge.finds(twice, Code.PAID_BEFORE, signed_before=(before,))
 
 
 def test_c_a_payment_to_our_own_receive_branch_is_change(judge: Judge, scene: Scene):
