@@ -88,6 +88,18 @@ def test_who_signs_twice_is_told_that_nothing_is_new(wormsig: RunWormsig, desk: 
     assert base64.b64decode(last["psbt"]) == base64.b64decode(done.stdout)
 
 
+def test_a_signature_that_cannot_be_written_can_be_made_again(clean_env: dict[str, str], desk: Desk) -> None:
+    command = [sys.executable, "-m", "wormsig", "sign", str(desk.pay), *FAMILY, "--signer", desk.key("bob"), "-y", "-q"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, env=clean_env, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 9
+    error, hint = done.stderr.decode().splitlines()
+    assert error == "error: cannot write to standard output: No space left on device"
+    assert hint.startswith("hint: nothing is lost: sign again")
+    again = subprocess.run(command, env=clean_env, capture_output=True, timeout=60, check=True)
+    assert codec.parse(codec.from_any(again.stdout)).txid == desk.psbt.txid
+
+
 def test_what_is_not_signed_unattended_is_told_with_what_sign_can_do(wormsig: RunWormsig, desk: Desk) -> None:
     dust = desk.write("dust.psbt", desk.scene.psbt(outputs=(Out(100), Out(199_990_000, place=(1, 0)))))
     done = wormsig("sign", dust, *FAMILY, "--signer", desk.key("bob"), "-y")

@@ -17,7 +17,7 @@ from wormsig.app.signing import open_signer, review_psbt, sign_file
 from wormsig.cli import options
 from wormsig.cli.passphrase import passphrases
 from wormsig.cli.reviews import show_report
-from wormsig.errors import RefusedError, WormsigError
+from wormsig.errors import RefusedError, StorageError, WormsigError
 from wormsig.psbt import codec
 from wormsig.render.lines import WIDTH, folded
 from wormsig.render.sanitize import sanitize
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from wormsig.app.signing import ReviewedPsbt
     from wormsig.cli.console import Console
     from wormsig.review.report import Report
+
+
+_AGAIN = "nothing is lost: sign again when there is room, or with another -o"
 
 
 @click.command("sign")
@@ -78,7 +81,11 @@ def command(
         raise RefusedError("not signed")
     signed = codec.serialize(sign_file(reviewed, wallet, ready, "unattended" if console.yes else "person", home))
     if output[0] is not None:
-        write_file(output[0], signed, force=output[1])
+        try:
+            write_file(output[0], signed, force=output[1])
+        except StorageError as error:
+            error.hint = _AGAIN
+            raise
     _deliver(signed, output[0], _outcome(reviewed, signed, review_options), reviewed.report, console)
 
 
@@ -108,6 +115,6 @@ def _deliver(signed: bytes, path: Path | None, outcome: Combined | None, report:
             told["signed"] = outcome.answers[0].taken
             told["complete"] = not outcome.missing
             told["missing"] = {str(index): number for index, number in outcome.missing.items()}
-        console.emit(told)
+        console.emit(told, known=_AGAIN)
     elif text is not None:
-        console.result(text)
+        console.result(text, known=_AGAIN)
