@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 import textwrap
+import unicodedata
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 _NARROW = 20
+_WIDE = "\1"
+"""Stands before a character of two columns while lines are broken; `sanitize` lets none through."""
 _COMMAND = re.compile("`[^`]+`")
 
 
@@ -55,8 +58,21 @@ def wrapped(text: str, *, first: str, rest: str | None = None, style: Style = St
         style: Of all lines.
     """
     indent = " " * len(first) if rest is None else rest
-    broken = textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+    broken = _broken(text, WIDTH, first, indent)
     return [Line(line, style) for line in broken or [first]]
+
+
+def _broken(text: str, width: int, first: str, indent: str) -> list[str]:
+    """Broken by columns, not by characters: a line that is too wide goes on at the terminal's edge, without indent.
+
+    There a few wide characters in somebody's data would put the rest where only our own words stand (THREATS C17).
+    """
+    if text.isascii():
+        return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+    marked = "".join([_WIDE + char if unicodedata.east_asian_width(char) in "WF" else char for char in text])
+    room = width if len(marked) == len(text) else width - 1  # a break may come between a mark and its character
+    lines = textwrap.wrap(marked, room, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace(_WIDE, "") for line in lines]
 
 
 def folded(text: str, *, first: str, width: int) -> str:
@@ -70,9 +86,7 @@ def folded(text: str, *, first: str, width: int) -> str:
     width = max(width, _NARROW)
     room = width - len(first)
     whole = _COMMAND.sub(lambda found: found[0].replace(" ", "\0") if len(found[0]) <= room else found[0], text)
-    lines = textwrap.wrap(
-        whole, width, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False
-    )
+    lines = _broken(whole, width, first, " " * len(first))
     return "\n".join(lines or [first]).replace("\0", " ")
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
-from wormsig.render.lines import folded
+from wormsig.render.lines import folded, wrapped
+
+
+def columns(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
 
 
 @pytest.mark.parametrize("width", [1, 20, 33, 80, 400])
@@ -26,3 +32,18 @@ def test_a_long_word_never_begins_a_line_of_its_own_at_the_margin() -> None:
 
 def test_nothing_to_say_is_the_label_alone() -> None:
     assert folded("", first="error: ", width=80) == "error: "
+
+
+@pytest.mark.parametrize("wide", ["\u5bbd", "\uff37", "\U0001f600", "\ud55c"])
+@pytest.mark.parametrize("count", [1, 10, 27, 54, 200])
+def test_wide_characters_never_push_the_rest_to_the_margin(wide: str, count: int) -> None:
+    """A terminal goes on at its edge without an indent: there "Leaves 0.001 BTC" would stand as if we had said it."""
+    text = f"{wide * count}Leaves   0.00001000 BTC   this wallet, {wide}fee included"
+    first = "Data     0.00000000 BTC   "
+    lines = [line.text for line in wrapped(text, first=first)]
+    assert max(map(columns, lines)) <= 80
+    assert all(line.startswith(" " * len(first)) for line in lines[1:])
+    assert "".join(lines).replace(" ", "") == (first + text).replace(" ", "")
+    told = folded(text, first="error: ", width=60).split("\n")
+    assert max(map(columns, told)) <= 60
+    assert "".join(told).replace(" ", "") == f"error:{text}".replace(" ", "")
