@@ -56,6 +56,12 @@ async def test_twenty_cosigners_in_one_ceremony(relay: Relay, tmp_path: Path) ->
     await settled(relay)
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_wallet_may_have_more_keys_than_a_ceremony_has_cosigners(relay: Relay, tmp_path: Path) -> None:
+    crowd = Crowd(scene_of("tr", threshold=2, count=25, salt="many keys"), tmp_path / "crowd", url(relay))
+    await crowd.ceremony(crowd.names[-2:])
+
+
 async def few_left(before: dict[str, int]) -> None:
     """No object stays for a ceremony that is over; the last one's may still stand on somebody's stack.
 

@@ -168,10 +168,11 @@ class Crowd:
             cosigner = Cosigner(plan, journal, self.receiving, home, node=None, watcher=watcher)
             return await receive_with_code(cosigner, code, connector=self.receiving, watcher=watcher)
 
-    async def ceremony(self, **changes: Any) -> str:
-        """Everybody signs; the txid, which both sides agree on."""
-        opening = self.opening(self.psbt(), self.names, wait_all=True, **changes)
-        codes: dict[str, Deferred[str]] = {name: Deferred() for name in self.names}
+    async def ceremony(self, names: tuple[str, ...] | None = None, **changes: Any) -> str:
+        """Everybody signs, or who is named; the txid, which both sides agree on."""
+        names = names or self.names
+        opening = self.opening(self.psbt(), names, wait_all=True, **changes)
+        codes: dict[str, Deferred[str]] = {name: Deferred() for name in names}
 
         def heard(told: Any) -> None:
             if isinstance(told, status.CodeReady):
@@ -181,11 +182,11 @@ class Crowd:
             return await self.cosign(name, await codes[name])
 
         sending = ensureDeferred(self.coordinate(opening, heard))
-        done = await gatherResults([sending, *(ensureDeferred(sign(name)) for name in self.names)], consumeErrors=True)
+        done = await gatherResults([sending, *(ensureDeferred(sign(name)) for name in names)], consumeErrors=True)
         state, *cosigners = done
         assert state.transaction is not None
         txid: str = state.transaction.txid
-        assert [each.outcome.txid for each in cosigners] == [txid] * len(self.names)
+        assert [each.outcome.txid for each in cosigners] == [txid] * len(names)
         return txid
 
 

@@ -188,7 +188,7 @@ class Conversation:
             network=cast("messages.NetworkName", start.network),
             wallet=start.wallet,
             threshold=start.threshold,
-            total=start.total or max(start.threshold, len(start.cosigners)),
+            total=min(start.total or max(start.threshold, len(start.cosigners)), messages.MAX_KEYS),
             psbt=wire.reference(data),
             unsigned_txid=state.copy.txid,
             sent_at=start.at,

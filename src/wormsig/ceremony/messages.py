@@ -21,6 +21,8 @@ MAX_PROBLEM_TEXT = 200
 MAX_OBJECT = MAX_PEER_PSBT
 CHUNK_BYTES = 256 * 1024
 MAX_COSIGNERS = 20
+MAX_KEYS = 999
+"""Of a wallet, and signatures that it needs: what one `multi_a` may hold (BIP387)."""
 
 # "$" would let a final newline through, so the patterns end with \Z.
 Hex32 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
@@ -60,7 +62,7 @@ class Proposal(_Message, frozen=True, tag="proposal"):
         network: The chain that the PSBT is for.
         wallet: Id of the agreed wallet (SHA-256 of its canonical descriptor), when there is one.
         threshold: Signatures needed.
-        total: Keys in the wallet.
+        total: Keys in the wallet; of more than `MAX_KEYS` that many are said.
         psbt: The PSBT, which follows in chunks.
         unsigned_txid: Txid of the unsigned transaction, display order.
         sent_at: Unix time by the coordinator's clock; information only.
@@ -70,8 +72,8 @@ class Proposal(_Message, frozen=True, tag="proposal"):
     ceremony: Hex32
     network: NetworkName
     wallet: Hex64 | None
-    threshold: Annotated[int, Meta(ge=1, le=MAX_COSIGNERS)]
-    total: Annotated[int, Meta(ge=1, le=MAX_COSIGNERS)]
+    threshold: Annotated[int, Meta(ge=1, le=MAX_KEYS)]
+    total: Annotated[int, Meta(ge=1, le=MAX_KEYS)]
     psbt: ObjectRef
     unsigned_txid: Hex64
     sent_at: Annotated[int, Meta(ge=0, lt=1 << 53)] | None

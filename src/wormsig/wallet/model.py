@@ -84,7 +84,8 @@ class Wallet:
         id: SHA-256 of the canonical descriptor, hex.
         condition: What it takes to spend.
         threshold: The fewest signatures that can spend: at once, or when every way has a lock, once the locks are open.
-            M of a plain M of N; one, where a taproot wallet has an internal key that somebody holds alone.
+            M of a plain M of N; one, where a taproot wallet has an internal key that somebody holds alone. Never more
+            than there are keys: what one of them signs several times in one script counts once.
     """
 
     name: str
@@ -102,7 +103,8 @@ class Wallet:
         condition = condition_of(self.policy, len(self.keys))
         at_once = fewest_signatures(condition)
         object.__setattr__(self, "condition", condition)
-        object.__setattr__(self, "threshold", fewest_when_open(condition) if at_once is None else at_once)
+        fewest = fewest_when_open(condition) if at_once is None else at_once
+        object.__setattr__(self, "threshold", min(fewest, len(self.keys)))  # a key that signs twice is one signer
         text = with_checksum(write_body(self))
         object.__setattr__(self, "descriptor", text)
         object.__setattr__(self, "id", hashlib.sha256(text.encode("ascii")).hexdigest())

@@ -137,6 +137,13 @@ def test_what_it_takes_to_spend(name: str, threshold: int, summary: str) -> None
     assert (wallet(name).threshold, wallet(name).summary) == (threshold, summary)
 
 
+def test_no_more_signers_are_needed_than_there_are_keys() -> None:
+    """Any two of three pairs: four signatures, by three people."""
+    a, b, c = (person.key().text() for person in PEOPLE[:3])
+    pairs = f"multi(2,{a}/<0;1>/*,{b}/<0;1>/*),a:multi(2,{a}/<2;3>/*,{c}/<0;1>/*),a:multi(2,{b}/<2;3>/*,{c}/<2;3>/*)"
+    assert parse_descriptor(f"wsh(thresh(2,{pairs}))", Network.REGTEST).threshold == 3
+
+
 def test_policies_are_typed() -> None:
     assert wallet("sh").policy == MultisigPolicy(2, sorted=True)
     assert (wallet("sh").kind, wallet("sh-wsh-recovery").kind, wallet("tr-tree").kind) == (
