@@ -360,8 +360,9 @@ def expression(
     memo = psbt.memo.expressions
     hashed = _hashed_keys(psbt, index, script, tapscript, keys)
     if stand_in and len(script) <= MAX_SCRIPT:
-        script = miniscript.with_stand_in(script, dict(hashed), stand_in)
-        hashed += ((hash160(stand_in), stand_in),)
+        replaced = miniscript.with_stand_in(script, dict(hashed), stand_in)
+        if replaced != script:  # else what was read for others is what is read here
+            script, hashed = replaced, (*hashed, (hash160(stand_in), stand_in))
     with psbt.memo.reading:
         known: Any = memo.get((script, tapscript, hashed), memo)
         if known is memo:

@@ -200,6 +200,17 @@ def test_c5_a_sighash_type_within_a_miniscript_final_is_judged() -> None:
     assert check.state is FinalState.VALID
 
 
+def test_c16_what_was_read_to_finalize_is_not_read_again_to_check() -> None:
+    psbt = spend([WSH])
+    signed = verify(sign_inputs(psbt, {0: WSH.secrets("d")}))
+    made = final_of(finalize(signed), 0)
+    assert made is not None
+    before = signed.psbt.memo.read
+    assert before
+    assert judged(0, made, signed.psbt).state is FinalState.VALID
+    assert signed.psbt.memo.read == before
+
+
 def test_c16_trying_keys_is_bounded_over_all_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     coins = [miniscript_coin(index, "and_v(v:pk(@a),and_v(v:pk(@b),pk(@c)))") for index in range(6)]
     psbt = spend(coins)
