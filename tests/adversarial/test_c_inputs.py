@@ -19,7 +19,7 @@ from support.hostile import (
     scene_of,
 )
 from support.values import replace
-from wormsig.bitcoin.keys import KeyOrigin, parse_path
+from wormsig.bitcoin.keys import HARDENED, KeyOrigin, parse_path
 from wormsig.bitcoin.script import p2sh_script, p2wpkh_script, p2wsh_script
 from wormsig.errors import RefusedError
 from wormsig.psbt import finalizer, verify
@@ -393,6 +393,15 @@ def test_c23_a_private_coin_of_ours_slipped_in(judge: Judge, script_type: str):
     # A stranger's coin of the same form names nobody and only warns.
     stranger = add_input(scene.psbt(), previous_tx(p2wpkh_script(MALLORY.master.neuter().pubkey), BTC))
     assert not any(found.code is Code.OUR_KEY_IN_FOREIGN_INPUT for found in judge.report(stranger).findings)
+
+
+def test_c23_an_account_key_itself_and_places_far_below_it_are_names_too(judge: Judge, scene: Scene):
+    key = scene.wallet.keys[0]
+    foreign = add_input(scene.psbt(), previous_tx(STRANGER, BTC))
+    for steps in ((), (1, 0, 0, 0, 0), (HARDENED,)):
+        origin = KeyOrigin(key.fingerprint, (*key.origin.path, *steps)).encode()
+        named = edit_input(foreign, 2, {b"\x06" + key.xpub.pubkey: origin})
+        judge.finds(named, Code.OUR_KEY_IN_FOREIGN_INPUT, quick=True)
 
 
 def test_c23_taproot_key_origins_are_read_too(judge: Judge, scene: Scene):
