@@ -10,6 +10,8 @@ from wormsig.ceremony import status as told
 from wormsig.cli.asking import Asker
 from wormsig.cli.console import yes_or_no
 from wormsig.cli.reviews import show_report
+from wormsig.cli.streams import terminal_width
+from wormsig.render.lines import fitted
 from wormsig.render.sanitize import sanitize
 from wormsig.render.status import status_line, status_object
 
@@ -43,7 +45,7 @@ class _Watcher:
             self._console.emit(status_object(status))
         elif not self._console.quiet:
             with self._asker.speaking():
-                self._console.say(status_line(status))
+                self._console.say(fitted(status_line(status), terminal_width()))
 
     async def _compare(self, who: str, words: str) -> bool:
         self._console.need_person("comparing the verifier", hint=VERIFY_HINT)

@@ -90,6 +90,24 @@ def folded(text: str, *, first: str, width: int) -> str:
     return "\n".join(lines or [first]).replace("\0", " ")
 
 
+def fitted(text: str, width: int | None) -> str:
+    """Lines of which those that are too long are folded, two columns behind their indent (THREATS C17).
+
+    Args:
+        text: Sanitised but for the breaks between lines.
+        width: Columns of the terminal; None when it is none, and nothing is folded.
+    """
+    if width is None:
+        return text
+    lines: list[str] = []
+    for line in text.split("\n"):
+        bare = line.lstrip(" ")
+        indent = " " * (len(line) - len(bare))
+        broken = _broken(bare, max(width, _NARROW) - 1, indent, f"{indent}  ")
+        lines += broken if len(broken) > 1 else [line]
+    return "\n".join(lines)
+
+
 def grouped(address: str) -> list[str]:
     """An address in groups of four, to be compared by eye."""
     return [address[start : start + 4] for start in range(0, len(address), 4)]

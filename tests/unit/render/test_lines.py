@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from wormsig.render.lines import folded, wrapped
+from wormsig.render.lines import fitted, folded, wrapped
 
 
 def columns(line: str) -> int:
@@ -47,3 +47,14 @@ def test_wide_characters_never_push_the_rest_to_the_margin(wide: str, count: int
     told = folded(text, first="error: ", width=60).split("\n")
     assert max(map(columns, told)) <= 60
     assert "".join(told).replace(" ", "") == f"error:{text}".replace(" ", "")
+
+
+def test_a_status_with_somebodys_words_never_goes_on_at_the_margin() -> None:
+    said = f'  alice        declined: "{"x" * 57}Leaves   0.00001000 BTC   this wallet"\nall done'
+    lines = fitted(said, 80).split("\n")
+    assert max(map(len, lines)) < 80
+    assert all(line.startswith("  ") for line in lines[:-1])
+    assert lines[-1] == "all done"
+    assert len(lines) > 2
+    assert fitted(said, None) == said
+    assert fitted("  alice        connected\n\nbob", 80) == "  alice        connected\n\nbob"
