@@ -75,7 +75,12 @@ def test_c5_allowed_by_a_person_for_the_named_type_only(judge: Judge, scene: Sce
     asked = edit_input(scene.psbt(), 0, {b"\x03": u32(ALL | ANYONE)})
     signed = scene.sign(asked, "bob", inputs=[0], sighash=ALL | ANYONE)
     allowed = frozenset({ALL | ANYONE})
-    for psbt in (asked, signed):  # asked for by the field alone, and used
+    unasked = scene.sign(scene.psbt(), "bob", "carol", inputs=[0], sighash=ALL | ANYONE)
+    final = finalizer.finalize(
+        verify.verify(scene.sign(unasked, "bob", "carol", inputs=[1]), allowed=allowed | {ALL}), allowed=allowed | {ALL}
+    )
+    assert {each.code for each in judge.report(final).errors} == {Code.BAD_FINAL, Code.SIGHASH_SIGNATURE}
+    for psbt in (asked, signed, unasked, final):  # asked for by the field alone, used, used unasked, and in a final
         judge.finds(psbt, Code.SIGHASH_ALLOWED, allowed_sighash=allowed)
     assert not judge.report(signed, allowed_sighash=allowed).errors
     assert {each.code for each in judge.report(signed).errors} == {Code.SIGHASH_FIELD, Code.SIGHASH_SIGNATURE}
