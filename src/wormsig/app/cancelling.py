@@ -85,7 +85,7 @@ def plan_to_tell(state: CoordinatorState, registry: Registry, patience: float) -
     Raises:
         StorageError: The registry cannot be read.
     """
-    label = report_of(state, registry.with_id(state.start.wallet)).label
+    label = report_of(state, registry.with_id(state.start.wallet)).labeller()
     return SendPlan(label=label, broadcast=False, linger=patience)
 
 

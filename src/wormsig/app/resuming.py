@@ -64,7 +64,7 @@ def plan_to_go_on(
         code_length: Words in a new code.
     """
     return SendPlan(
-        label=report_of(state, wallet).label,
+        label=report_of(state, wallet).labeller(),
         new_codes=frozenset(new_codes),
         broadcast=state.start.broadcast if broadcast is None else broadcast,
         timeout=timeout,

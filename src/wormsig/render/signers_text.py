@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wormsig.render.sanitize import sanitize
+from wormsig.review.report import named
 from wormsig.review.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from wormsig.review.report import Report
+    from wormsig.review.report import KeyView, Report, SignatureView
 
 _LABEL_WIDTH = 80
 _MOST_LABELS = 15
@@ -29,12 +30,17 @@ def signed_so_far(report: Report) -> str | None:
     inputs: dict[str, int] = {}
     for view in report.signatures:
         if view.valid:
-            label = report.label(view.pubkey)
+            label = _label(view)
             inputs[label] = inputs.get(label, 0) + 1
     if not inputs:
         return None
     total = len(report.inputs)
     return f"Signed so far: {_listed(_with_inputs(label, number, total) for label, number in inputs.items())}."
+
+
+def _label(view: KeyView | SignatureView) -> str:
+    """`[fingerprint] name`, as far as they are known."""
+    return named(view.fingerprint or view.pubkey[:8], view.name)
 
 
 def _with_inputs(label: str, number: int, total: int) -> str:
@@ -53,7 +59,7 @@ def still_needed(report: Report, missing: Mapping[int, int], signed: Mapping[int
     for view in report.inputs:
         if view.index in missing:
             have = signed.get(view.index, ())
-            waiting.update({report.label(key.pubkey): None for key in view.keys if key.pubkey not in have})
+            waiting.update({_label(key): None for key in view.keys if key.pubkey not in have})
     needed = f"{count(max(missing.values()), 'more signature')} needed"
     if len(missing) < len(report.inputs):
         needed += f", on {count(len(missing), 'input')} of {len(report.inputs)}"

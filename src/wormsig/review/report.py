@@ -15,6 +15,7 @@ import msgspec
 from wormsig.review.findings import Code, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from fractions import Fraction
 
     from wormsig.bitcoin.network import Network
@@ -32,6 +33,7 @@ __all__ = [
     "Report",
     "Severity",
     "SignatureView",
+    "named",
 ]
 
 Label: TypeAlias = "tuple[str | None, str | None]"
@@ -298,16 +300,24 @@ class Report(msgspec.Struct, frozen=True):
         """Indexes of the wallet's inputs: the only ones that may be signed."""
         return frozenset(view.index for view in self.inputs if view.mine)
 
-    def label(self, pubkey: str) -> str:
-        """How to name a key of an input's script: `[fingerprint] name`, as far as the wallet knows them.
+    def labeller(self) -> Callable[[str], str]:
+        """How to name the keys of the inputs' scripts: `[fingerprint] name`, as far as the wallet knows them.
 
-        Args:
-            pubkey: Hex.
+        Returns:
+            Public key, hex -> its label. What it takes to be made is linear in the inputs, each label is looked up.
         """
-        wanted = bytes.fromhex(pubkey)
+        known: dict[bytes, Label] = {}
         for view in self.inputs:
-            if wanted in view.pubkeys:
-                fingerprint, name = view.labels[view.pubkeys.index(wanted)]
-                mark = f"[{fingerprint or pubkey[:8]}]"
-                return f"{mark} {name}" if name else mark
-        return f"[{pubkey[:8]}]"
+            for key, said in zip(view.pubkeys, view.labels, strict=True):
+                known.setdefault(key, said)
+
+        def label(pubkey: str) -> str:
+            fingerprint, name = known.get(bytes.fromhex(pubkey), (None, None))
+            return named(fingerprint or pubkey[:8], name)
+
+        return label
+
+
+def named(fingerprint: str, name: str | None) -> str:
+    """A key as people see it: `[fingerprint] name`."""
+    return f"[{fingerprint}] {name}" if name else f"[{fingerprint}]"

@@ -72,7 +72,7 @@ def command(
     own = load_psbt(mine)
     reviewed = review_psbt(own, wallet, asked, Sources.of(home, network=wallet_options.network))
     answers = [(_name(each), read_argument(each)) for each in returned]
-    combined = combine_answers(own, answers, reviewed.report.label, allowed=sighash_types(allow_sighash))
+    combined = combine_answers(own, answers, reviewed.report.labeller(), allowed=sighash_types(allow_sighash))
     for answer in combined.answers:
         _tell(answer, console)
     raw = codec.serialize(combined.psbt)

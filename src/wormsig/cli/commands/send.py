@@ -98,7 +98,7 @@ def command(
         order, reviewed=reviewed, wallet=wallet, own=(signer, signed), allowed=allowed, unattended=console.yes
     )
     plan = SendPlan(
-        label=reviewed.report.label,
+        label=reviewed.report.labeller(),
         codes=dict(zip(opening.cosigners, order.codes, strict=False)),
         signer=signer.label if signer else "",
         broadcast=opening.broadcast,

@@ -93,7 +93,7 @@ def _outcome(reviewed: ReviewedPsbt, signed: bytes, options: ReviewOptions) -> C
     """What is new in the signed PSBT, and what it still needs; None where that cannot be told."""
     try:
         allowed = sighash_types(options.allow_sighash)
-        return combine_answers(reviewed.psbt, [("signed", signed)], reviewed.report.label, allowed=allowed)
+        return combine_answers(reviewed.psbt, [("signed", signed)], reviewed.report.labeller(), allowed=allowed)
     except WormsigError:  # the signatures are there all the same, and what is wrong stood in the review
         return None
 
