@@ -67,9 +67,9 @@ def told(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 def test_sign_says_who_has_signed_and_who_has_not(wormsig: RunWormsig, desk: Desk, tmp_path: Path) -> None:
     out = tmp_path / "out.psbt"
-    done = wormsig("sign", desk.signed("alice"), *FAMILY, "--signer", desk.key("bob"), "-y", "-o", out, check=True)
+    done = wormsig("sign", desk.signed("alice"), *FAMILY, "--signer", desk.key("bob"), "-y", "-o", out.name, check=True)
     assert f"Signed so far: {desk.labels['alice']}." in told(done)
-    assert told(done)[-2:] == [f"{out}: {desk.labels['bob']} signed 2 inputs", "Complete."]
+    assert told(done)[-2:] == [f"{out.name}: {desk.labels['bob']} signed 2 inputs", "Complete."]
 
     first = wormsig("sign", desk.pay, *FAMILY, "--signer", desk.key("bob"), "-y", check=True)
     assert "Signed so far" not in first.stderr
@@ -110,13 +110,13 @@ def test_what_is_not_signed_unattended_is_told_with_what_sign_can_do(wormsig: Ru
 def test_combine_says_what_each_answer_is_and_what_comes_next(wormsig: RunWormsig, desk: Desk, tmp_path: Path) -> None:
     alice, bob, out = desk.signed("alice"), desk.signed("bob"), tmp_path / "out.psbt"
     letter = desk.write("letter.txt", b"Hello,\nhere it is: " + base64.b64encode(alice.read_bytes()))
-    done = wormsig("combine", desk.pay, desk.pay, alice, alice, letter, *FAMILY)
+    done = wormsig("combine", *(path.name for path in (desk.pay, desk.pay, alice, alice, letter)), *FAMILY)
     assert done.returncode == 5
     unsigned, new, known, wrong = told(done)[:4]
-    assert unsigned == f"{desk.pay}: no signature in it"
-    assert new == f"{alice}: {desk.labels['alice']} signed 2 inputs, verified"
-    assert known == f"{alice}: nothing new: its 2 signatures were here already"
-    assert wrong.startswith(f"{letter}: not taken: it is neither a PSBT nor base64 of one; base64 of a PSBT")
+    assert unsigned == f"{desk.pay.name}: no signature in it"
+    assert new == f"{alice.name}: {desk.labels['alice']} signed 2 inputs, verified"
+    assert known == f"{alice.name}: nothing new: its 2 signatures were here already"
+    assert wrong.startswith(f"{letter.name}: not taken: it is neither a PSBT nor base64 of one; base64 of a PSBT")
     assert " ".join(told(done)[4:-2]).startswith("1 more signature needed. Not signed yet: ")
     for name, argument in ((out, out), ("two words", "'two words'")):
         done = wormsig("combine", alice, bob, *FAMILY, "-o", name, check=True)
