@@ -123,6 +123,17 @@ def test_combine_says_what_each_answer_is_and_what_comes_next(wormsig: RunWormsi
         assert told(done)[-1] == f"Complete; next: wormsig broadcast {argument}"
 
 
+def test_an_output_that_is_not_there_cannot_be_paid_anyway(wormsig: RunWormsig, desk: Desk) -> None:
+    for command in (("inspect",), ("sign", "--signer", desk.key("bob"), "-y")):
+        done = wormsig(*command, desk.pay, *FAMILY, "--pay-anyway", "2")
+        assert done.returncode == 2
+        assert told(done)[-2:] == [
+            "error: --pay-anyway: the transaction has no output 2",
+            "hint: its outputs are numbered from 0 to 1",
+        ]
+        assert done.stdout == ""
+
+
 def test_what_is_the_same_at_a_hundred_inputs_is_told_once(wormsig: RunWormsig, desk: Desk) -> None:
     psbt = desk.scene.psbt(coins=[Coin(index=index % 20) for index in range(100)])
     mine, bare = desk.write("mine.psbt", psbt), desk.scene.sign(psbt, "bob")

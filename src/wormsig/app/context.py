@@ -175,7 +175,7 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         sources: What is asked.
 
     Raises:
-        UsageError: An option cannot be read.
+        UsageError: An option cannot be read, or names an output that is not there.
         NodeError: The node cannot be asked.
     """
     node = sources.node
@@ -200,7 +200,7 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         max_fee_rate=max_fee_rate,
         trust_amounts=options.trust_amounts,
         allowed_sighash=sighash_types(options.allow_sighash),
-        pay_anyway=frozenset(options.pay_anyway),
+        pay_anyway=_to_pay(options.pay_anyway, len(psbt.outputs)),
         other_wallets=others,
         confirmed=confirmed,
         previously_paid=past.previously_paid,
@@ -212,6 +212,15 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         unattended=sources.unattended,
     )
     return Prepared(psbt, context)
+
+
+def _to_pay(indices: tuple[int, ...], outputs: int) -> frozenset[int]:
+    """The outputs of `--pay-anyway`; a number too far is a slip, and the one that was meant is not allowed."""
+    for index in indices:
+        if not 0 <= index < outputs:
+            numbered = f"its outputs are numbered from 0 to {outputs - 1}" if outputs else "it has no outputs"
+            raise UsageError(f"--pay-anyway: the transaction has no output {index}", hint=numbered)
+    return frozenset(indices)
 
 
 def _alive(before: tuple[SignedBefore, ...], wallet: Wallet | None, node: Node | None) -> tuple[SignedBefore, ...]:
