@@ -354,6 +354,25 @@ async def test_a_disk_that_does_not_take_a_mark_ends_it(relay, tmp_path: Path) -
         await alice.meet()
 
 
+@pytest.mark.parametrize("waits", [0, 1])
+@pytest_twisted.ensureDeferred
+async def test_a_secret_that_is_replaced_while_its_places_are_opened_ends_nothing(
+    relay, tmp_path: Path, waits: int
+) -> None:
+    """What was said on a channel that was silent for long gives a newer one, while the other side is looked for."""
+    alice, bob = Side(relay.port, "coordinator", tmp_path / "a", OLDER), Side(relay.port, "cosigner", tmp_path / "b")
+    for side in (alice, bob):
+        side.secrets.keep(OLDER)
+        side.secrets.settle()
+        side.meet()
+        if waits:
+            await until(lambda side=side: len(side.marks(OLDER)) >= waits)  # type: ignore[misc]
+        side.secrets.keep(SECRET)
+        side.secrets.settle()
+    await gone(*await met(alice, bob))
+    assert alice.marks(OLDER) == bob.marks(OLDER) == []
+
+
 @pytest_twisted.ensureDeferred
 async def test_who_waits_without_a_channel_says_nothing_to_strangers(relay, tmp_path: Path) -> None:
     alice = Side(relay.port, "coordinator", tmp_path)

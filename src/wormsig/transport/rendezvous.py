@@ -324,9 +324,16 @@ class _Meeting:
         else:
             error = await self._leave(visit, channel, error) or error
         self._visits.remove(visit)
-        if error is not None:
+        if error is not None and not self._is_replaced(visit, error):
             self._judge(error)
         self._wake()
+
+    def _is_replaced(self, visit: _Visit, error: Exception) -> bool:
+        """Whether a mark failed because a newer secret took the place of this one: nobody waits there any more.
+
+        It may be kept while its places are being opened: a channel that was silent for long said something after all.
+        """
+        return isinstance(error, StorageError) and visit.secret not in self._meetings.secrets()
 
     async def _paired(self, visit: _Visit) -> Channel:
         place = meeting_place(visit.secret, visit.number)
