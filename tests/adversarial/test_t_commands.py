@@ -13,7 +13,7 @@ from twisted.internet.threads import deferToThread
 
 from support.hostile import edit_tx
 from support.stage import ALERT, HURRY, QUICK, Sending, Stage, act, error_line, events_named, finished
-from support.wormholes import HELLO, both, sleep, stock_wormhole, stranger
+from support.wormholes import HELLO, both, stock_wormhole, stranger, until
 from wormsig.ceremony import coordinator, messages
 from wormsig.errors import ExitCode, WormsigError
 from wormsig.psbt import codec
@@ -203,14 +203,14 @@ async def test_t5_garbage_in_the_middle_is_named_and_ends_that_talk_only(stage: 
 
 @act
 async def test_t3_a_relay_that_cannot_be_reached_is_exit_6_within_the_limit(stage: Stage) -> None:
-    nowhere = {"WORMHOLE_RELAY_URL": NOBODY, "WORMSIG_LIMITS": "connect=1"}
+    nowhere = {"WORMHOLE_RELAY_URL": NOBODY, "WORMSIG_LIMITS": "connect=3"}
     send = stage.send(stage.psbt(), *cosigners("bob", "carol"), env=nowhere)
     receive = stage.receive("bob", "7-some-words", env=nowhere)
     started = time.monotonic()
     await send.refused(ExitCode.TRANSPORT, "cannot be reached")
     await finished(receive, ExitCode.TRANSPORT)
     assert "cannot be reached" in error_line(receive)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 45
 
 
 @act
@@ -270,7 +270,7 @@ async def test_a_signal_ends_the_coordinator_in_seconds_and_cosigners_are_told(
     with pytest.raises(WormsigError, match="stopped for now; it can go on later"):  # no outcome: nothing is over
         await bob.channel.receive()
     last = await send.ends(code)
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 15
     assert last["event"] == "failed"
     kept = [event for event in send.events() if isinstance(event, coordinator.Contributed)]
     assert len(kept) == 1
@@ -352,8 +352,7 @@ async def test_the_relay_is_left_clean(stage: Stage) -> None:
         await deferToThread(process.wait)
     for channel in stage.channels:
         await channel.close()
-    await sleep(1)
-    assert nameplates(stage) == []
+    await until(lambda: nameplates(stage) == [])
 
 
 def nameplates(stage: Stage) -> list[str]:

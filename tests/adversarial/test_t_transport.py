@@ -81,7 +81,7 @@ async def test_t1_a_wrong_code_is_told_to_both_sides_at_once(relay) -> None:
         assert result.exit_code == ExitCode.TRANSPORT
         assert result.counts
         assert "new one" in (result.hint or "")
-    assert reactor.seconds() - started < 3
+    assert reactor.seconds() - started < 30
 
 
 @pytest_twisted.ensureDeferred
@@ -142,7 +142,7 @@ async def test_t1_nonsense_in_the_key_exchange_burns_the_code_and_no_more(body: 
 
 @pytest_twisted.ensureDeferred
 async def test_t2_a_stranger_takes_the_code_first_and_sits_still(relay) -> None:
-    limits = Limits(pairing=1, close=1)
+    limits = Limits(pairing=4, close=1)
     waiting = await coordinator(relay.url, limits=limits).allocate()
     pairing = ensureDeferred(waiting.paired())
     squatter = await stranger(relay.url)
@@ -152,7 +152,7 @@ async def test_t2_a_stranger_takes_the_code_first_and_sits_still(relay) -> None:
     with pytest.raises(CrowdedError) as caught:
         await genuine.paired()
     assert caught.value.counts
-    assert reactor.seconds() - started < 1
+    assert reactor.seconds() - started < 4
     with pytest.raises(PairingTimeoutError) as late:
         await pairing
     assert "stranger" in (late.value.hint or "")

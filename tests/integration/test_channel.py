@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, ensureDeferred
 
 from support.wormholes import (
     CEREMONY,
+    ENOUGH,
     QUICK,
     Cable,
     both,
@@ -138,7 +139,7 @@ async def test_a_goodbye_is_heard_at_once_by_everybody_who_waits(relay) -> None:
         assert isinstance(error, PeerGoneError)
         assert error.left == "my battery is empty"
         assert "left: my battery is empty" in error.message
-    assert reactor.seconds() - started < 2
+    assert reactor.seconds() - started < 20
     with pytest.raises(PeerGoneError):
         await alice.receive()
     await alice.close()
@@ -248,7 +249,7 @@ async def test_closing_without_a_relay_takes_no_longer_than_its_limit() -> None:
     await relay.stop()
     started = reactor.seconds()
     await both(alice.close(), alice.close(), bob.close())
-    assert reactor.seconds() - started < 1
+    assert reactor.seconds() - started < 5
     with pytest.raises(ChannelClosedError):
         await alice.deliver(proposal(b"x"), b"x")
 
@@ -326,20 +327,20 @@ async def test_a_person_who_never_compares_has_a_limit(relay) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_silence_is_doubted_once_and_again_after_a_sign_of_life(relay) -> None:
-    limits = Limits(heartbeat=0.8, close=0.5)
+    limits = Limits(heartbeat=2, close=0.5)
     alice, bob = await pair(relay.url, limits=limits)
     doubting = ensureDeferred(bob.doubtful())
-    await sleep(1.8)
+    await sleep(4.5)
     assert not doubting.called, "signs of life come"
     alice._beat.cancel()
-    await doubting.addTimeout(5, reactor)
-    assert bob.quiet_for >= 1.2
+    await doubting.addTimeout(ENOUGH, reactor)
+    assert bob.quiet_for >= 3
     again = ensureDeferred(bob.doubtful())
-    await sleep(0.9)
+    await sleep(2.2)
     assert not again.called, "this silence was told"
     alice.greet()
-    await until(lambda: bob.quiet_for < 0.8)
-    await again.addTimeout(5, reactor)
+    await until(lambda: bob.quiet_for < 2)
+    await again.addTimeout(ENOUGH, reactor)
     cancelled = ensureDeferred(bob.doubtful())
     cancelled.addErrback(lambda failure: failure.trap(CancelledError))
     cancelled.cancel()

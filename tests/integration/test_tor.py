@@ -133,7 +133,7 @@ async def test_tor_does_not_let_us_out(relay, tmp_path) -> None:
         with tor_for(relay, tmp_path, refuse=refuse) as fake:
             tor = await start_tor(reactor, control_port=fake.endpoint)
             with pytest.raises(RelayUnreachableError, match=words) as caught:
-                await coordinator(URL, tor=tor, limits=replace(QUICK, connect=0.5)).allocate()
+                await coordinator(URL, tor=tor, limits=replace(QUICK, connect=2)).allocate()
             assert "through Tor" in caught.value.message
             assert caught.value.exit_code == 6
     assert not relay.ledger.visitors
@@ -143,7 +143,7 @@ async def test_tor_does_not_let_us_out(relay, tmp_path) -> None:
 async def test_without_any_tor_here_the_relay_is_unreachable() -> None:
     tor = await start_tor(reactor)
     with pytest.raises(RelayUnreachableError, match="through Tor"):
-        await coordinator("ws://relay.invalid:4000/v1", tor=tor, limits=replace(QUICK, connect=0.5)).allocate()
+        await coordinator("ws://relay.invalid:4000/v1", tor=tor, limits=replace(QUICK, connect=2)).allocate()
 
 
 @pytest_twisted.ensureDeferred

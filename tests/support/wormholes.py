@@ -25,17 +25,21 @@ from wormsig.transport.limits import Limits
 
 CEREMONY = "7f3a19" + "0" * 26
 QUICK = Limits(
-    connect=5,
-    pairing=5,
-    entry=5,
-    handshake=1,
+    connect=20,
+    pairing=20,
+    entry=20,
+    handshake=5,
     replay=0.4,
-    heartbeat=0.1,
-    quiet=0.2,
-    silence=0.8,
-    acknowledge=5,
+    heartbeat=0.2,
+    quiet=0.5,
+    silence=3,
+    acknowledge=20,
     close=0.5,
 )
+"""Short, and yet longer than a busy machine stops for everybody."""
+
+ENOUGH = 60.0
+"""Seconds in which whatever should happen has happened, on any machine."""
 
 
 def coordinator(url: str, **options: Any) -> Connector:
@@ -47,10 +51,10 @@ def cosigner(url: str, **options: Any) -> Connector:
 
 
 async def both(*coroutines: Any) -> list[Any]:
-    """Run at once, and wait for all, at most 20 s; failures are results."""
+    """Run at once, and wait for all, at most `ENOUGH` seconds; failures are results."""
     running = [ensureDeferred(coroutine) for coroutine in coroutines]
     for one in running:
-        one.addTimeout(20, reactor)
+        one.addTimeout(ENOUGH, reactor)
         one.addErrback(lambda failure: failure.value)
     return await gatherResults(running)
 
@@ -96,7 +100,7 @@ async def handed_over(sender: Channel, receiver: Channel, letter: Any, obj: byte
 async def next_letter(hostile: Any) -> Any:
     """The next message that a bare wormhole hears, signs of life apart."""
     while True:
-        message = wire.decode(await hostile.get_message().addTimeout(5, reactor))
+        message = wire.decode(await hostile.get_message().addTimeout(ENOUGH, reactor))
         if not isinstance(message, messages.Ping):
             return message
 
@@ -105,7 +109,7 @@ def sleep(seconds: float) -> Deferred[None]:
     return deferLater(reactor, seconds)
 
 
-async def until(true: Any, limit: float = 20.0) -> None:
+async def until(true: Any, limit: float = ENOUGH) -> None:
     deadline = reactor.seconds() + limit
     while not true():
         assert reactor.seconds() < deadline, "did not happen in time"
@@ -149,7 +153,7 @@ class Stranger(WebSocketClientProtocol):
 
     async def heard(self, kind: str) -> dict[str, Any]:
         while True:
-            message: dict[str, Any] = await self._inbox.get().addTimeout(5, reactor)
+            message: dict[str, Any] = await self._inbox.get().addTimeout(ENOUGH, reactor)
             if message["type"] == kind:
                 return message
 

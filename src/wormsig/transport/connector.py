@@ -13,7 +13,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.task import deferLater
 
 from wormsig.transport import codes
-from wormsig.transport.errors import RelayRefusedError, RelayUnreachableError
+from wormsig.transport.errors import RelayRefusedError, RelaySilentError, RelayUnreachableError
 from wormsig.transport.library import PUBLIC_RELAY
 from wormsig.transport.limits import Limits
 from wormsig.transport.pending import FOR_EVER, Pending, Terms
@@ -153,6 +153,7 @@ class Connector:
         """Connect, again and again until `limits.connect` has passed: the library takes one failure as final."""
         deadline: float | None = None
         delay = FIRST_RETRY
+        told: dict[str, TransportError] = {}
         while True:
             failures: list[TransportError] = []
             for url in self.relays.order():
@@ -162,7 +163,10 @@ class Connector:
                         now: float = self.reactor.seconds()
                         deadline = now + self.limits.connect if deadline is None else deadline + paused
                         return await self._attempt(url, start, min(deadline - now, self.share))
+                except RelaySilentError as error:  # the last attempt has little time: what was found before says more
+                    failures.append(told.get(url, error))
                 except (RelayUnreachableError, RelayRefusedError) as error:
+                    told[url] = error
                     failures.append(error)
             hopeless = not any(isinstance(error, RelayUnreachableError) for error in failures)
             if hopeless or deadline is None or self.reactor.seconds() + delay >= deadline:

@@ -17,6 +17,10 @@ class RelayUnreachableError(TransportError):
     """No connection to the relay within the time limit."""
 
 
+class RelaySilentError(RelayUnreachableError):
+    """It had not answered when the time was up; an earlier attempt may know more."""
+
+
 class RelayRefusedError(TransportError):
     """The relay answered and said no, or answered with something that is not its protocol."""
 

@@ -19,6 +19,7 @@ from wormsig.transport.errors import (
     MissedError,
     PairingTimeoutError,
     RelayRefusedError,
+    RelaySilentError,
     RelayUnreachableError,
     StaleCodeError,
     WrongCodeError,
@@ -253,7 +254,7 @@ class Pending:
     def _fitting(self, error: Exception) -> Exception:
         """The failure in words that fit: at a rendezvous nobody told a code, and nobody guesses."""
         if isinstance(error, RelayUnreachableError) and self._connector.tor is not None:
-            return RelayUnreachableError(f"{error.message} (through Tor)", hint=TOR_HINT)
+            return type(error)(f"{error.message} (through Tor)", hint=TOR_HINT)
         if self._terms.told or not (isinstance(error, BurnedCodeError) and error.counts):
             return error
         self._contact = True
@@ -269,7 +270,7 @@ class Pending:
         self._timers.clear()
 
     def _no_answer(self) -> None:
-        self._fail(RelayUnreachableError(f"the relay {self.relay_url} does not answer", hint=RELAY_HINT))
+        self._fail(RelaySilentError(f"the relay {self.relay_url} does not answer", hint=RELAY_HINT))
 
     def _nobody(self) -> None:
         away = "" if self._link.route.connected else "; the relay could not be reached at the end"
