@@ -6,8 +6,9 @@
 process, and only one works at a time; a round visits every peer once, so that a busy machine slows all of them alike.
 Every run is a fork of a process that has its imports, keys and wallets ready: nothing is warm from the run before, no
 parsed key, no verified signature; but the coordinator has parsed its own copy of the PSBT, which is without signatures.
-A fork first does the job on a PSBT of 64 inputs with other keys and coins, so that the clock does not count how the
-system copies memory pages that the two processes share, nor how an interpreter gets used to the code.
+A fork first does the job on a PSBT of as many inputs (256 at least) with other keys and coins, so that the clock does
+not count how the system copies memory pages that the two processes share, or finds new ones, nor how an interpreter
+gets used to the code. Memory is measured in runs of their own, which did only a small PSBT of 64 inputs before.
 Figures are medians over rounds. The bare cost is measured right before and right after each of wormsig's own turns, and
 what wormsig took is divided by the mean of the two: a shared machine may be twice as slow a second later, and then both
 are. The goals against the bare cost are medians of these ratios. How much faster two threads of the bare calls are than
@@ -33,6 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,8 @@ STAGES = ("unsigned", "signed-a", "signed-b")
 ARENA = 1 << 20
 """Bytes that Python's allocator takes at a time."""
 REPEATS = {1: 15, 10: 7, 100: 3}
+SMALL, LEAST = 64, 256
+"""Inputs of the PSBT that is done first, for memory and, at least, for time."""
 
 
 # -- one peer in one process, JSON lines on standard input and output --------------------------------------------------
@@ -99,39 +103,49 @@ def in_a_fork(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def cosigner_run(peer: Peer, files: dict[str, bytes]) -> dict[str, Any]:
-    peer.cosign(files["warm unsigned"])
+Files = dict[str, bytes]
+
+
+def cosigner_run(peer: Peer, first: Files, files: Files) -> dict[str, Any]:
+    """One run after another one, and its figures."""
+    peer.cosign(first["unsigned"])
     before = high_water(forget=True)
     wall, cpu, signed = timed(peer, peer.cosign, files["unsigned"])
     peak = high_water() - before  # before anything is made of the result
-    return {"cosigner": (wall, cpu), "cosigner memory": peak, "signed": base64.b64encode(signed).decode()}
+    return {"time": (wall, cpu), "memory": peak, "signed": base64.b64encode(signed).decode()}
 
 
-def coordinator_run(peer: Peer, files: dict[str, bytes], final: bytes) -> dict[str, Any]:
-    peer.own_copy(files["warm unsigned"])
-    peer.coordinate(files["warm signed-a"], files["warm signed-b"])
+def coordinator_run(peer: Peer, first: Files, files: Files) -> dict[str, Any]:
+    """One run after another one, and its figures."""
+    peer.own_copy(first["unsigned"])
+    peer.coordinate(first["signed-a"], first["signed-b"])
     peer.own_copy(files["unsigned"])
     before = high_water(forget=True)
     wall, cpu, transaction = timed(peer, peer.coordinate, files["signed-a"], files["signed-b"])
     peak = high_water() - before
-    if transaction != final:
+    if transaction != files["final"]:
         raise SystemExit("the extracted transaction differs")
-    return {"coordinator": (wall, cpu), "coordinator memory": peak}
+    return {"time": (wall, cpu), "memory": peak}
+
+
+RUNS = {"cosigner": cosigner_run, "coordinator": coordinator_run}
+
+
+def files_in(folder: Path) -> Files:
+    found = {name: (folder / f"{name}.psbt").read_bytes() for name in STAGES}
+    return found | {"final": bytes.fromhex((folder / "final.hex").read_text())}
 
 
 def visit(peer: Peer, folder: Path, repeats: int) -> dict[str, Any]:
-    files = {name: (folder / f"{name}.psbt").read_bytes() for name in STAGES}
-    files |= {f"warm {name}": (folder.parent / "warm" / f"{name}.psbt").read_bytes() for name in STAGES}
-    final = bytes.fromhex((folder / "final.hex").read_text())
-    runs = [
-        in_a_fork(lambda: cosigner_run(peer, files)) | in_a_fork(lambda: coordinator_run(peer, files, final))
-        for _ in range(repeats)
-    ]
-    return {
-        **{job: [statistics.median(run[job][part] for run in runs) for part in (0, 1)] for job in JOBS},
-        **{f"{job} memory": max(run[f"{job} memory"] for run in runs) for job in JOBS},
-        "signed": runs[0]["signed"],
-    }
+    files, first, small = files_in(folder), files_in(folder / "first"), files_in(folder.parent / "small")
+    found: dict[str, Any] = {}
+    for job, run in RUNS.items():
+        runs = [in_a_fork(partial(run, peer, first, files)) for _ in range(repeats)]
+        found[job] = [statistics.median(each["time"][part] for each in runs) for part in (0, 1)]
+        found["signed"] = found.get("signed", runs[0].get("signed"))
+        if peer.package == "wormsig":
+            found[f"{job} memory"] = in_a_fork(partial(run, peer, small, files))["memory"]
+    return found
 
 
 def prepare(peer: Peer, folder: Path) -> None:
@@ -142,11 +156,11 @@ def worker(name: str, data: Path, bitcoind: str) -> None:
     peer = PEERS[name]()
     peer.start(bitcoind)
     print(json.dumps({"version": peer.version(), "note": peer.note}), flush=True)
-    prepare(peer, data / "warm")
-    unsigned = (data / "warm" / "unsigned.psbt").read_bytes()
-    peer.cosign(unsigned)  # imports what it imports late
-    peer.own_copy(unsigned)
-    peer.coordinate(*((data / "warm" / f"signed-{who}.psbt").read_bytes() for who in "ab"))
+    prepare(peer, data / "small")
+    small = files_in(data / "small")
+    peer.cosign(small["unsigned"])  # imports what it imports late
+    peer.own_copy(small["unsigned"])
+    peer.coordinate(small["signed-a"], small["signed-b"])
     ready = 0
     for line in sys.stdin:
         inputs = int(line)
@@ -335,9 +349,10 @@ def main() -> None:
     chosen = [name for name in PEERS if name in names]
     with tempfile.TemporaryDirectory(prefix="wormsig-bench-") as folder:
         data = Path(folder)
-        make(data / "warm", 64, first=100_000)  # nothing of it comes again
+        make(data / "small", SMALL, first=100_000)  # nothing of it comes again
         for inputs in sizes:
             make(data / str(inputs), inputs)
+            make(data / str(inputs) / "first", max(inputs, LEAST), first=100_000)
         workers = [Worker(name, data, asked.bitcoind) for name in chosen]
         try:
             limits = measure(workers, sizes, asked.rounds, asked.slow, data)

@@ -110,6 +110,7 @@ class Wormsig(Peer):
                 branch = self.origins.get(origin[:-4]) if key[0] == BIP32_DERIVATION else None
                 if branch is not None:
                     found.append((index, key[1:], branch, int.from_bytes(origin[-4:], "little")))
+                    break  # no input has two of one person's keys
         chosen: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         for branch, parent in enumerate(self.branches):
             here = [place for place in found if place[2] == branch]
