@@ -184,6 +184,8 @@ class Worker:
         self.visits: dict[int, list[dict[str, Any]]] = {}
         self.ratios: dict[tuple[int, str], list[float]] = {}
         """Inputs and job -> wall time against the bare cost of the same moment, one a visit."""
+        self.low_r: dict[tuple[int, str], list[float]] = {}
+        """The same against the bare cost of signatures with a low R."""
         self.slow = False
 
     def ask(self, inputs: int) -> None:
@@ -197,8 +199,10 @@ class Worker:
     def compare(self, inputs: int, before: dict[str, float], after: dict[str, float]) -> None:
         """Note how the last visit did against the bare cost around it."""
         for job in JOBS:
-            around = (bare(before, self.name, job) + bare(after, self.name, job)) / 2
-            self.ratios.setdefault((inputs, job), []).append(self.visits[inputs][-1][job][0] / around)
+            wall = self.visits[inputs][-1][job][0]
+            for ratios, sign in ((self.ratios, "sign"), (self.low_r, "sign low R")):
+                around = (bare(before, self.name, job, sign) + bare(after, self.name, job, sign)) / 2
+                ratios.setdefault((inputs, job), []).append(wall / around)
 
     def median(self, inputs: int, job: str, part: int) -> float | None:
         visits = self.visits.get(inputs)
@@ -260,11 +264,11 @@ def measure(
     return limits
 
 
-def bare(limit: dict[str, float], name: str, job: str) -> float:
+def bare(limit: dict[str, float], name: str, job: str, sign: str = "sign") -> float:
     """The unavoidable cost of a job, seconds in one thread."""
     if job == "coordinator":
         return limit["verify"] + limit["hash"]
-    return limit["sign"] + limit["hash"] + limit["derive 3" if name == OURS[1] else "derive"]
+    return limit[sign] + limit["hash"] + limit["derive 3" if name == OURS[1] else "derive"]
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -288,6 +292,10 @@ def report(workers: list[Worker], sizes: list[int], limits: dict[int, dict[str, 
             ]
             rows.append([f"{each.name} {each.hello['version'] if each.name not in OURS else ''}".strip(), *cells])
         print_table(["", *(f"n={inputs}" for inputs in sizes)], rows)
+    for name in OURS:
+        for each in [worker for worker in workers if worker.name == name]:
+            found = ", ".join(f"{statistics.median(each.low_r[inputs, 'cosigner']):.2f}" for inputs in sizes)
+            print(f"\n{name}: cosigner against the bare cost with a low R, as it signs: {found}")
     gains = ", ".join(f"{limits[inputs]['gain']:.2f}" for inputs in sizes)
     print(f"\ntwo threads of bare libsecp256k1, times as fast as one, right beside wormsig's turns: {gains}")
 

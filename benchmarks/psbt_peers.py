@@ -444,6 +444,7 @@ class Limit:
         """Seconds of each kind of work in one thread; `gain` is how many times as fast two threads verify together."""
         steps: dict[str, Callable[[], object]] = {
             "sign": lambda: [self.calls.sign(digest) for digest in self.digests],
+            "sign low R": lambda: [self.calls.sign_low_r(digest) for digest in self.digests],
             "verify": lambda: self._verify(self.calls),
             "derive": lambda: [self.calls.step(number, self.tweaks) for number in range(self.inputs)],
             "derive 3": lambda: [
@@ -511,6 +512,21 @@ class Calls:
             self.context, self.der, ctypes.byref(self.size), self.signature
         )
         return self.der.raw[: self.size.value]
+
+    def sign_low_r(self, digest: bytes) -> bytes:
+        """As Bitcoin Core, wallycore, bdk and embit do: again with other extra entropy until R takes 32 bytes."""
+        extra, counter = None, 0
+        while True:
+            self.lib.secp256k1_ecdsa_sign(self.context, self.signature, digest, self.seckey, None, extra)
+            self.size.value = 72
+            self.lib.secp256k1_ecdsa_signature_serialize_der(
+                self.context, self.der, ctypes.byref(self.size), self.signature
+            )
+            der = self.der.raw[: self.size.value]
+            if der[3] == 32:
+                return der
+            counter += 1
+            extra = counter.to_bytes(32, "little")
 
     def verify(self, digest: bytes, der: bytes) -> None:
         self.lib.secp256k1_ec_pubkey_parse(self.context, self.point, self.pubkey, ctypes.c_size_t(33))
