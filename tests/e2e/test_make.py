@@ -43,7 +43,9 @@ def bare(tmp_path):
 
 def make(clone, *args, env=None, path=None):
     inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("VIRTUAL_ENV", "MAKE", "MFLAGS", "ARGS"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("VIRTUAL_ENV", "MAKE", "MFLAGS", "ARGS"))
     }
     environment = inherited | (env or {}) | ({"PATH": str(path)} if path else {})
     return subprocess.run(
