@@ -296,9 +296,11 @@ def test_c22_a_signature_over_something_else(judge: Judge, script_type: str):
     other = scene.sign(scene.psbt(fee=9_999), "bob")
     (key, signature), *_ = held_signatures(other, 0).items()
     lie = edit_input(scene.psbt(), 0, {field_key(key): signature})
-    judge.finds(lie, Code.BAD_SIGNATURE)
+    finding = judge.finds(lie, Code.BAD_SIGNATURE)
     (view,) = judge.report(lie).signatures
     assert (view.valid, view.name) == (False, "bob")
+    assert finding.message == f"the signature of [{view.fingerprint}] bob on input 0 does not count: it does not verify"
+    assert [detail.startswith("key ") for detail in finding.details] == [True]
     assert judge.report(lie).inputs[0].signed == 0
 
 
@@ -332,7 +334,10 @@ def test_c22_a_key_that_is_not_in_the_script(judge: Judge, scene: Scene):
     signed = scene.sign(scene.psbt(), "bob")
     (key, signature), *_ = held_signatures(signed, 0).items()
     stray = scene.key(MALLORY.master.neuter().pubkey) + key[32:] * (scene.script_type == "tr")
-    judge.finds(edit_input(signed, 0, {field_key(stray): signature}), Code.BAD_SIGNATURE)
+    finding = judge.finds(edit_input(signed, 0, {field_key(stray): signature}), Code.BAD_SIGNATURE)
+    pubkey = stray[:32].hex() if scene.script_type == "tr" else stray.hex()
+    assert f"the signature of key {pubkey[:8]} on input 0 does not count" in finding.message
+    assert finding.details == (f"key {pubkey}",)
 
 
 @pytest.mark.parametrize("script_type", ALL_TYPES)

@@ -30,11 +30,11 @@ from wormsig.review.origins import unlike_the_wallets
 from wormsig.review.outputs import output_findings
 from wormsig.review.ownership import NOTHING, prove
 from wormsig.review.report import Finding, OutputKind, Report, Severity
-from wormsig.review.signatures import judge_signatures
+from wormsig.review.signatures import judge_signatures, signature_findings
 from wormsig.review.sizes import estimated_vsize
 from wormsig.review.subject import ShownScripts, Subject
 from wormsig.review.timing import is_replaceable, timing_findings
-from wormsig.review.views import Labels, input_views, output_views, signature_views
+from wormsig.review.views import Labels, input_views, output_views, signature_views, signer_names
 from wormsig.wallet.derive import Deriver
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def review(psbt: Psbt, wallet: Wallet | None, context: ReviewContext, *, deriver
         *_inputs_elsewhere(elsewhere, len(inputs)),
         *output_findings(subject, elsewhere.outputs),
         *signatures.findings,
+        *signature_findings(psbt, signatures.telling, allowed, signer_names(subject, labels)),
         *musig_findings(inputs),
         *timing_findings(psbt.tx, context),
         *version_findings(psbt.tx),

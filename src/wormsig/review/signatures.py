@@ -23,7 +23,7 @@ from wormsig.review.inputs import is_single_without_output
 from wormsig.review.report import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from wormsig.psbt.finals import FinalCheck
     from wormsig.psbt.model import Psbt
@@ -40,13 +40,15 @@ class Signatures(msgspec.Struct, frozen=True):
         finals: Input -> state of its final scripts.
         signed: Input -> number of distinct keys with a valid signature.
         enough: Inputs that are not final and can be finalized with the valid signatures.
-        findings: What is wrong.
+        telling: Those of the checks of which there may be something to say (`signature_findings`).
+        findings: What else is wrong.
     """
 
     checks: tuple[SignatureCheck, ...]
     finals: Mapping[int, FinalState]
     signed: Mapping[int, int]
     enough: frozenset[int]
+    telling: tuple[SignatureCheck, ...]
     findings: tuple[Finding, ...]
 
 
@@ -62,20 +64,19 @@ def judge_signatures(psbt: Psbt, allowed_sighash: frozenset[int]) -> Signatures:
         finals = check_finals(psbt, allowed=allowed_sighash)
     except InputError as error:
         bomb = Finding(Code.SIGHASH_BOMB, "transaction", f"the signatures were not checked: {error.message}")
-        return Signatures((), {}, {}, frozenset(), (bomb,))
-    outputs = len(psbt.tx.outputs)
+        return Signatures((), {}, {}, frozenset(), (), (bomb,))
     found: list[Finding] = []
+    telling = list(partial)
     keys: dict[int, set[bytes]] = {}
     for check in partial:
         if check.valid:
             keys.setdefault(check.input, set()).add(check.pubkey)
-        found += _signature_findings(check, allowed_sighash, outputs, sighash_type(psbt, check.input))
     for final in finals:
         for check in final.signatures:
             if check.valid and final.state is FinalState.VALID:
                 keys.setdefault(final.input, set()).add(check.pubkey)
             if check.valid or check.problem is SignatureProblem.SIGHASH_TYPE:
-                found += _signature_findings(check, allowed_sighash, outputs, sighash_type(psbt, check.input))
+                telling.append(check)
         found += _final_findings(final)
     checks = partial
     if finals:
@@ -86,6 +87,7 @@ def judge_signatures(psbt: Psbt, allowed_sighash: frozenset[int]) -> Signatures:
         {final.input: final.state for final in finals},
         {index: len(found_keys) for index, found_keys in keys.items()},
         _enough(psbt, partial),
+        tuple(telling),
         tuple(found),
     )
 
@@ -115,22 +117,44 @@ def _final_findings(final: FinalCheck) -> list[Finding]:
     return []
 
 
-def _signature_findings(
-    check: SignatureCheck, allowed: frozenset[int], outputs: int, asked: int | None
+def signature_findings(
+    psbt: Psbt,
+    checks: Sequence[SignatureCheck],
+    allowed_sighash: frozenset[int],
+    whose: Callable[[SignatureCheck], str],
 ) -> list[Finding]:
-    """What is to be said of a signature; `asked` is the sighash type that its input asks for."""
-    where = f"input {check.input}"
-    who = f"the signature of {check.pubkey.hex()} on {where}"
+    """What is to be said of signatures.
+
+    Args:
+        psbt: The PSBT.
+        checks: `Signatures.telling`.
+        allowed_sighash: Types that are accepted.
+        whose: Names the holder of the key that a signature stands under.
+    """
+    outputs = len(psbt.tx.outputs)
+    found: list[Finding] = []
+    for check in checks:
+        said = _of_signature(check, allowed_sighash, outputs, sighash_type(psbt, check.input))
+        if said is not None:
+            code, what = said
+            where = f"input {check.input}"
+            key = (f"key {check.pubkey.hex()}",) if check.pubkey else ()
+            found.append(Finding(code, where, f"the signature of {whose(check)} on {where} {what}", details=key))
+    return found
+
+
+def _of_signature(
+    check: SignatureCheck, allowed: frozenset[int], outputs: int, asked: int | None
+) -> tuple[Code, str] | None:
+    """What is to be said of one, as the rest of a sentence; `asked` is the sighash type that its input asks for."""
     sighash = check.sighash or 0
     if is_single_without_output(sighash, check.input, outputs):
-        message = f"{who} is of type SINGLE, and there is no output {check.input}: it covers nothing"
-        return [Finding(Code.SINGLE_WITHOUT_OUTPUT, where, message)]
-    if check.valid:
-        if sighash not in {SIGHASH_DEFAULT, SIGHASH_ALL}:
-            return [Finding(Code.SIGHASH_ALLOWED, where, f"{who} is of sighash type {sighash:#04x}")]
-        return []
-    code, why = _why_not(check, allowed, asked)
-    return [Finding(code, where, f"{who} {why}")]
+        return Code.SINGLE_WITHOUT_OUTPUT, f"is of type SINGLE, and there is no output {check.input}: it covers nothing"
+    if not check.valid:
+        return _why_not(check, allowed, asked)
+    if sighash in {SIGHASH_DEFAULT, SIGHASH_ALL}:
+        return None
+    return Code.SIGHASH_ALLOWED, f"is of sighash type {sighash:#04x}"
 
 
 def _why_not(check: SignatureCheck, allowed: frozenset[int], asked: int | None) -> tuple[Code, str]:

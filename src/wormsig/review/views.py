@@ -14,12 +14,12 @@ from wormsig.psbt.finals import FinalState
 from wormsig.psbt.model import BIP32_DERIVATION, PARTIAL_SIG, REDEEM_SCRIPT
 from wormsig.review.claims import INPUT, tap_origin
 from wormsig.review.musig import musig_views
-from wormsig.review.report import InputView, Label, MusigView, OutputKind, OutputView, SignatureView
+from wormsig.review.report import InputView, Label, MusigView, OutputKind, OutputView, SignatureView, named
 from wormsig.review.scripts import key_hash, pays_key
 from wormsig.wallet.policy import TaprootPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from wormsig.psbt.verify import SignatureCheck
     from wormsig.review.signatures import Signatures
@@ -157,27 +157,52 @@ def _claimed(fields: Mapping[bytes, bytes], pubkey: bytes) -> bytes:
     return tap_origin(fields.get(_TAP_DERIVATION_KEY + pubkey, b""))[:4]
 
 
+class _Signers:
+    """Who made signatures, asked for input by input."""
+
+    __slots__ = ("_current", "_labels", "_pairs", "_subject")
+
+    def __init__(self, subject: Subject, labels: Labels) -> None:
+        self._subject = subject
+        self._labels = labels
+        self._current = -1
+        self._pairs: dict[bytes, Label] = {}
+
+    def of(self, check: SignatureCheck) -> tuple[bytes, Label]:
+        """The key whose holder made a signature, and its label."""
+        if check.input != self._current:
+            self._current = check.input
+            own = self._subject.owned.inputs.get(self._current)
+            self._pairs = {} if own is None else self._labels.signers(own)
+        pubkey = signing_key(self._subject, check)
+        fingerprint, name = self._pairs.get(pubkey, (None, None))
+        if fingerprint is None and name is None:
+            fingerprint = claimed_fingerprint(self._subject.psbt.inputs[check.input], pubkey)
+        return pubkey, (fingerprint, name)
+
+
 def signature_views(subject: Subject, signatures: Signatures, labels: Labels) -> tuple[SignatureView, ...]:
     """All signatures."""
-    pairs: dict[bytes, Label] = {}
-    current = -1
-    views = []
-    for check in signatures.checks:
-        if check.input != current:
-            current = check.input
-            own = subject.owned.inputs.get(current)
-            pairs = {} if own is None else labels.signers(own)
-        views.append(_signature_view(subject, check, pairs))
-    return tuple(views)
+    signers = _Signers(subject, labels)
+    return tuple([_signature_view(check, *signers.of(check)) for check in signatures.checks])
 
 
-def _signature_view(subject: Subject, check: SignatureCheck, pairs: Mapping[bytes, Label]) -> SignatureView:
-    pubkey = signing_key(subject, check)
-    fingerprint, name = pairs.get(pubkey, (None, None))
-    if fingerprint is None and name is None:
-        fingerprint = claimed_fingerprint(subject.psbt.inputs[check.input], pubkey)
+def _signature_view(check: SignatureCheck, pubkey: bytes, label: Label) -> SignatureView:
     problem = None if check.problem is None else check.problem.value
-    return SignatureView(check.input, pubkey.hex(), fingerprint, name, check.valid, problem)
+    return SignatureView(check.input, pubkey.hex(), *label, check.valid, problem)
+
+
+def signer_names(subject: Subject, labels: Labels) -> Callable[[SignatureCheck], str]:
+    """How to name who made a signature in a sentence; the key's first bytes where no fingerprint is known."""
+    signers = _Signers(subject, labels)
+
+    def whose(check: SignatureCheck) -> str:
+        pubkey, (fingerprint, name) = signers.of(check)
+        if fingerprint is None:
+            return name or (f"key {pubkey.hex()[:8]}" if pubkey else "an unknown key")
+        return named(fingerprint, name)
+
+    return whose
 
 
 def signing_key(subject: Subject, check: SignatureCheck) -> bytes:
