@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from support.proxy import Break, Way
     from wormsig.psbt.model import Psbt
 
-HASTY = f"{BRISK},quiet=2,silence=5,acknowledge=4,comeback=6"
+HASTY = f"{BRISK},quiet=4,silence=10,acknowledge=8,comeback=12"
 
 Place = tuple[str, "Way", str]
 """Whose line, which way, which phase."""
@@ -126,7 +126,7 @@ def test_a_half_open_line_is_noticed_and_the_ceremony_goes_on_over_another(stage
         play.bob.mend()
         play.play()
         play.ends_well()
-        assert play.receives[-1].process.returncode == ExitCode.DONE
+        assert play.receives[-1].process.returncode == ExitCode.DONE, play.told()
 
 
 def test_a_relay_that_refuses_for_a_while_is_waited_for(stage: Stage, relay: Relay) -> None:
