@@ -6,9 +6,9 @@
 process, and only one works at a time; a round visits every peer once, so that a busy machine slows all of them alike.
 Every run is a fork of a process that has its imports, keys and wallets ready: nothing is warm from the run before, no
 parsed key, no verified signature; but the coordinator has parsed its own copy of the PSBT, which is without signatures.
-A fork first does the job on a PSBT of as many inputs (256 at least) with other keys and coins, so that the clock does
-not count how the system copies memory pages that the two processes share, or finds new ones, nor how an interpreter
-gets used to the code. Memory is measured in runs of their own, which did only a small PSBT of 64 inputs before.
+A fork first does the job on a PSBT of a quarter more inputs (64 at least) with other keys and coins, so that the clock
+does not count how the system copies memory pages that the two processes share, or finds new ones, nor how an
+interpreter gets used to the code. Memory is measured in runs of their own, which did only a small PSBT before.
 Figures are medians over rounds. The bare cost is measured right before and right after each of wormsig's own turns, and
 what wormsig took is divided by the mean of the two: a shared machine may be twice as slow a second later, and then both
 are. The goals against the bare cost are medians of these ratios. How much faster two threads of the bare calls are than
@@ -53,7 +53,7 @@ STAGES = ("unsigned", "signed-a", "signed-b")
 ARENA = 1 << 20
 """Bytes that Python's allocator takes at a time."""
 REPEATS = {1: 15, 10: 7, 100: 3}
-SMALL, LEAST = 64, 256
+SMALL = 64
 """Inputs of the PSBT that is done first, for memory and, at least, for time."""
 
 
@@ -360,7 +360,7 @@ def main() -> None:
         make(data / "small", SMALL, first=100_000)  # nothing of it comes again
         for inputs in sizes:
             make(data / str(inputs), inputs)
-            make(data / str(inputs) / "first", max(inputs, LEAST), first=100_000)
+            make(data / str(inputs) / "first", max(inputs + inputs // 4, SMALL), first=100_000)
         workers = [Worker(name, data, asked.bitcoind) for name in chosen]
         try:
             limits = measure(workers, sizes, asked.rounds, asked.slow, data)
