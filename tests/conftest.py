@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 # Whatever PYTHONDONTWRITEBYTECODE says: pytest rewrites every assertion, and what it does not keep is done anew every
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from wormsig.node.regtest import RegtestNode
 
 COMMAND_TIMEOUT = 120
+
+# No test is about how long an example takes: a machine that others use too stops for longer than Hypothesis allows.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_START", "TMPDIR")
 
 
