@@ -210,7 +210,7 @@ async def test_t3_a_relay_that_cannot_be_reached_is_exit_6_within_the_limit(stag
     await send.refused(ExitCode.TRANSPORT, "cannot be reached")
     await finished(receive, ExitCode.TRANSPORT)
     assert "cannot be reached" in error_line(receive)
-    assert time.monotonic() - started < 45
+    assert time.monotonic() - started < 18  # without the limit it would be 20
 
 
 @act
@@ -270,7 +270,7 @@ async def test_a_signal_ends_the_coordinator_in_seconds_and_cosigners_are_told(
     with pytest.raises(WormsigError, match="stopped for now; it can go on later"):  # no outcome: nothing is over
         await bob.channel.receive()
     last = await send.ends(code)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 6
     assert last["event"] == "failed"
     kept = [event for event in send.events() if isinstance(event, coordinator.Contributed)]
     assert len(kept) == 1

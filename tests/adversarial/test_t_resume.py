@@ -19,8 +19,9 @@ from wormsig.errors import StorageError
 from wormsig.journal.secrets import ResumeSecrets
 from wormsig.transport.connector import Connector
 from wormsig.transport.limits import Limits
+from wormsig.transport.places import meeting_place
 from wormsig.transport.relay import start_relay
-from wormsig.transport.rendezvous import Rendezvous, meeting_place
+from wormsig.transport.rendezvous import Rendezvous
 
 if TYPE_CHECKING:
     from pathlib import Path

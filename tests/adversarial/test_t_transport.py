@@ -81,7 +81,7 @@ async def test_t1_a_wrong_code_is_told_to_both_sides_at_once(relay) -> None:
         assert result.exit_code == ExitCode.TRANSPORT
         assert result.counts
         assert "new one" in (result.hint or "")
-    assert reactor.seconds() - started < 30
+    assert reactor.seconds() - started < 3
 
 
 @pytest_twisted.ensureDeferred

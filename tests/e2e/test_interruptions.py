@@ -75,7 +75,7 @@ def test_ctrl_c_at_the_question_says_that_nothing_was_signed_and_how_to_go_on(wo
     send = alice.start("send", world.psbt(), "--to", "bob", "-y", "--json")
     code = send.wait_for("code-ready", cosigner="bob")["code"]
     child = in_a_terminal(bob, "receive", code, "--signer", f"key:{key}")
-    child.expect("no findings\r\n\r\n(.*Sign.*: )")
+    child.expect(r"no findings\r\n\r\n(.*\[s\]ave for later: )")
     asked = child.match[1].splitlines()
     if name == "person.key":
         assert asked == ["Sign with key:person.key? [y]es / [N]o, with a reason / [s]ave for later: "]

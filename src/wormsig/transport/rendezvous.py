@@ -7,10 +7,7 @@ have left something. Which ones is decided by `agenda`; where the secrets are ke
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock, ensureDeferred
@@ -21,6 +18,7 @@ from wormsig.errors import StorageError, TransportError
 from wormsig.transport.agenda import Agenda, Meetings
 from wormsig.transport.errors import RelayRefusedError, RelayUnreachableError, StaleCodeError
 from wormsig.transport.notices import Notice
+from wormsig.transport.places import meeting_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from wormsig.transport.connector import Connector
     from wormsig.transport.pending import Waiting
 
-__all__ = ["Meetings", "Place", "Rendezvous", "meeting_place"]
+__all__ = ["Meetings", "Rendezvous"]
 
 COORDINATORS_SECOND = 0.5
 """Seconds between a coordinator's two places."""
@@ -42,40 +40,7 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 """Seconds between two attempts to reach the relay."""
 
-_NAMEPLATES = 10**38  # 39 digits: the library's limit is 40
-
 log = Logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where two sides meet. Whoever knows it can meet them, so that it is not printed.
-
-    Attributes:
-        appid: The application id, one for each secret: nobody else can list or use up its nameplates.
-        code: Nameplate and password.
-    """
-
-    appid: str = field(repr=False)
-    code: str = field(repr=False)
-
-
-def meeting_place(secret: bytes, number: int) -> Place:
-    """A place of a secret.
-
-    Args:
-        secret: What both sides derived from their last channel, 32 bytes.
-        number: From 0.
-    """
-    appid = _derived(secret, "appid", 20).hex()
-    nameplate = int.from_bytes(_derived(secret, f"{number}/nameplate", 32)) % (9 * _NAMEPLATES) + _NAMEPLATES
-    return Place(f"wormsig/1/{appid}", f"{nameplate}-{_derived(secret, f'{number}/password', 20).hex()}")
-
-
-def _derived(secret: bytes, info: str, length: int) -> bytes:
-    """HKDF-SHA256 (RFC 5869) without salt, for at most one block."""
-    key = hmac.digest(bytes(32), secret, hashlib.sha256)
-    return hmac.digest(key, f"wormsig/rendezvous/{info}".encode() + b"\x01", hashlib.sha256)[:length]
 
 
 class Rendezvous:

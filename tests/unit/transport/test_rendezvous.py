@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from wormsig.transport import agenda
-from wormsig.transport.rendezvous import Place, meeting_place
+from wormsig.transport.places import Place, meeting_place
 
 SECRET = bytes(range(32))
 PAGE = Path(__file__).parents[3] / "docs/wire-format.md"
