@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from wormsig.wallet.model import Wallet
 
 
-LINGER = 30.0
-"""Seconds that cosigners who do not know the outcome are waited for, when nothing else is left to do."""
+LINGER = 60.0
+"""Seconds that cosigners who do not know the outcome are waited for, when nothing else is left to do: no less than two
+sides need to meet again after several deaths (docs/wire-format.md, "Who waits where")."""
 
 
 def network_of(state: CoordinatorState, wallet: Wallet | None) -> Network | None:
