@@ -234,7 +234,7 @@ def test_receipts_agree_after_both_sides_were_killed_and_one_declined(world: Wor
         process.process.kill()
         process.wait()
     back = bob.start("resume", ceremony, "--json", env=quick)
-    again = alice.start("resume", ceremony, "-y", "--json", env=quick)
+    again = alice.start("resume", ceremony, "-y", "--timeout", "20s", "--json", env=quick)
     again.wait_for("peer-connected", cosigner="bob")
     code = again.wait_for("code-ready", cosigner="carol")["code"]
     third = carol.start("receive", code, "--reject", "I am not sure about this", env=quick)

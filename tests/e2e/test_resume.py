@@ -145,7 +145,8 @@ def test_a_new_code_and_a_file_work_where_nothing_else_does(world: World) -> Non
     assert "without a code" in bob.run("resume", ceremony[:6], "--signer", bob.signer, "-y", "--timeout", "20s").stderr
     signed = alice.home / f"{ceremony}.psbt"
     carol.run("sign", psbt, "--wallet", "family", "--signer", carol.signer, "-y", "-o", signed, check=True)
-    resumed = alice.start("resume", ceremony[:6], "--import", signed, "--new-code", "bob", "-y", "--json")
+    new_code = ("--new-code", "bob", "--timeout", "20s")
+    resumed = alice.start("resume", ceremony[:6], "--import", signed, *new_code, "-y", "--json")
     code = resumed.wait_for("code-ready", cosigner="bob")["code"]
     last = bob.start("receive", code, "--signer", bob.signer, "-y", "--json")
     assert resumed.wait() == 0, resumed.err

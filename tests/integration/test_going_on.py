@@ -288,7 +288,7 @@ async def test_who_declined_may_think_again_the_next_day(table: Table) -> None:
     assert "not before Friday" in str(await ended(leading, ThresholdError))
     assert table.events("bob", ceremony)[-1] == cosigner.DeclineTold(table.events("bob", ceremony)[-1].letter)
     waiting = table.join("bob", Watcher(), ceremony=ceremony)
-    leading = table.lead(ceremony, Watcher(), linger=PATIENCE)
+    leading = table.lead(ceremony, Watcher(), linger=PATIENCE, hope=PATIENCE)
     state = await waiting
     assert state.phase is Seat.OVER
     assert state.outcome.txid == (await leading).transaction.txid
@@ -307,7 +307,7 @@ async def test_a_kept_transaction_stays_kept_and_whoever_was_away_is_told(table:
     assert first.phase is Phase.KEPT
     again = Watcher()
     waiting = table.join("bob", Watcher(Deferred()), ceremony=ceremony)
-    second = await table.lead(ceremony, again, linger=PATIENCE)
+    second = await table.lead(ceremony, again, linger=PATIENCE, hope=PATIENCE)
     assert (second.phase, second.transaction) == (Phase.KEPT, first.transaction)
     assert (await waiting).outcome.result == "not-needed"
     assert not again.codes
@@ -326,7 +326,7 @@ async def test_who_was_away_when_it_was_cancelled_is_told_and_may_not_sign_any_m
         Session.load(journal, ceremony, COORDINATOR).record(coordinator.Cancelled("another one is better"))
     bob = Watcher(Deferred())
     waiting = table.join("bob", bob, ceremony=ceremony)
-    assert (await table.lead(ceremony, Watcher(), linger=PATIENCE)).phase is Phase.CANCELLED
+    assert (await table.lead(ceremony, Watcher(), linger=PATIENCE, hope=PATIENCE)).phase is Phase.CANCELLED
     assert "cancelled" in str(await ended(waiting, TransportError))
     assert not count(table.events("bob", ceremony), cosigner.Approved)
 
@@ -365,7 +365,7 @@ async def test_the_verifier_is_compared_on_every_connection_and_no_word_is_said_
     assert count(table.events("bob", ceremony), cosigner.Linked) == 1, "no new secret from that connection"
     # And the old secret still works.
     last = Watcher()
-    leading = table.lead(ceremony, last, verify=True, linger=PATIENCE)
+    leading = table.lead(ceremony, last, verify=True, linger=PATIENCE, hope=PATIENCE)
     waiting = table.join("bob", Watcher(), ceremony=ceremony)
     assert (await waiting).outcome.txid == (await leading).transaction.txid
     assert len(last.compared) == 1
@@ -396,7 +396,7 @@ async def test_who_declined_and_does_not_come_back_is_not_waited_for_without_end
     await ended(declining, RefusedError)
     await ended(leading, ThresholdError)
     again = Watcher()
-    failure = await ended(table.lead(ceremony, again, linger=1), ThresholdError)
+    failure = await ended(table.lead(ceremony, again, linger=1, hope=1), ThresholdError)
     assert "never" in str(failure)
     assert f"`wormsig resume {ceremony[:6]}`" in failure.hint
     assert status.MayReturn("bob", "declined", 1) in again.told

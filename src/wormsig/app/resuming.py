@@ -34,6 +34,9 @@ LINGER = 60.0
 """Seconds that cosigners who do not know the outcome are waited for, when nothing else is left to do: no less than two
 sides need to meet again after several deaths (docs/wire-format.md, "Who waits where")."""
 
+HOPE = 30.0
+"""Seconds that cosigners who said no are waited for, before it is done without them."""
+
 
 def network_of(state: CoordinatorState, wallet: Wallet | None) -> Network | None:
     """A running ceremony's network: its wallet's, else the one that it was begun for; None where nobody knew it."""
@@ -71,6 +74,7 @@ def plan_to_go_on(
         timeout=timeout,
         code_length=code_length,
         linger=timeout or LINGER,
+        hope=timeout or HOPE,
     )
 
 

@@ -220,10 +220,10 @@ class Coordinator:
             asked = each.name in self._plan.new_codes
             if each.settled and each.name not in self._talks and (asked or self._table.links(each.name).known()):
                 self._start_talk(each.name)
-                if each.stage is not Stage.SIGNED and (asked or self._plan.linger):
+                if each.stage is not Stage.SIGNED and (asked or self._plan.hope):
                     self._hoped_for.add(each.name)
                     if not asked:
-                        self._table.watch.status(status.MayReturn(each.name, str(each.stage), self._plan.linger))
+                        self._table.watch.status(status.MayReturn(each.name, str(each.stage), self._plan.hope))
 
     def _stop_hoping(self) -> None:
         """Who said no, or nothing of use, had the time to come back; but for those who were given a new code."""
@@ -280,7 +280,7 @@ class Coordinator:
 
     async def _collected(self) -> None:
         """Wait until the transaction can be finalized: with --wait-all for everybody who may still come."""
-        timers = [the_reactor().callLater(self._plan.linger, self._stop_hoping)] if self._hoped_for else []
+        timers = [the_reactor().callLater(self._plan.hope, self._stop_hoping)] if self._hoped_for else []
         if self._plan.timeout is not None:
             timers.append(the_reactor().callLater(self._plan.timeout, self._expire))
         try:

@@ -84,6 +84,7 @@ class SendPlan:
         timeout: Seconds for the whole, None without limit.
         code_length: Words in a new code.
         linger: Seconds that are given, when all is over, to cosigners who are not connected and have to be told.
+        hope: Seconds that are given to cosigners who said no, or sent nothing of use, to come back without a new code.
     """
 
     label: Callable[[str], str]
@@ -94,3 +95,4 @@ class SendPlan:
     timeout: float | None = None
     code_length: int = 3
     linger: float = 0.0
+    hope: float = 0.0
