@@ -139,7 +139,7 @@ async def test_a_goodbye_is_heard_at_once_by_everybody_who_waits(relay) -> None:
         assert isinstance(error, PeerGoneError)
         assert error.left == "my battery is empty"
         assert "left: my battery is empty" in error.message
-    assert reactor.seconds() - started < 2
+    assert reactor.seconds() - started < 5  # and not after the two minutes that an acknowledgement may take
     with pytest.raises(PeerGoneError):
         await alice.receive()
     await alice.close()
@@ -249,7 +249,7 @@ async def test_closing_without_a_relay_takes_no_longer_than_its_limit() -> None:
     await relay.stop()
     started = reactor.seconds()
     await both(alice.close(), alice.close(), bob.close())
-    assert reactor.seconds() - started < 1
+    assert reactor.seconds() - started < 3  # without the limit it would be 5
     with pytest.raises(ChannelClosedError):
         await alice.deliver(proposal(b"x"), b"x")
 

@@ -35,6 +35,8 @@ SECRET, OLDER = bytes(range(32)), bytes(range(32, 64))
 FAST = Limits(connect=20, meeting=1.5, stagger=0.3, replay=0.4, close=0.5, heartbeat=30)
 SOON = 25.0
 """Seconds within which both meet: less than `agenda.RENEW`, after which they would in any case."""
+A_MINUTE = 60.0
+"""Seconds within which a process that was killed is met again (docs/wire-format.md), its start included."""
 OTHER = {"coordinator": "cosigner", "cosigner": "coordinator"}
 
 
@@ -415,7 +417,7 @@ async def test_two_lives_that_said_nothing_where_the_other_waits(relay, tmp_path
         killed.secrets.mark(SECRET, number)
     started = reactor.seconds()
     channels = await met(alice, bob)
-    assert reactor.seconds() - started < 8
+    assert reactor.seconds() - started < SOON
     assert agenda.SPARE in killed.marks()
     assert agenda.SPARE in other.marks()
     await gone(*channels)
@@ -438,7 +440,7 @@ async def test_who_comes_anew_finds_out_who_died_in_silence(
     bob = Side(relay.port, "cosigner", tmp_path / "b")
     bob.secrets.mark(SECRET, 0)
     bob.secrets.mark(SECRET, 1)
-    await gone(*(await met(alice, bob, 12)))
+    await gone(*(await met(alice, bob)))
     assert 2 in set(alice.marks()) & set(bob.marks())
 
 
@@ -474,7 +476,7 @@ if "let in" in dies:  # the relay has said so, and has heard nothing yet
     then_dies(RendezvousConnector, "_response_handle_claimed")
 
 async def main():
-    channel = await Rendezvous(Connector(reactor, url, role=role, limits=Limits(meeting=1, stagger=0.3)), kept).meet()
+    channel = await Rendezvous(Connector(reactor, url, role=role, limits=Limits(meeting=5, stagger=0.3)), kept).meet()
     print("met", channel.verifier.hex(), flush=True)
 
 reactor.callWhenRunning(lambda: ensureDeferred(main()))
@@ -500,7 +502,7 @@ async def test_a_process_that_is_really_killed_is_met_again(relay, tmp_path: Pat
     other.meet()
     again = process(relay.url, kept)
     try:
-        channel = await other.waiting.addTimeout(SOON, reactor)
+        channel = await other.waiting.addTimeout(A_MINUTE, reactor)
         said: Deferred[str] = Deferred()
         reactor.callInThread(lambda: reactor.callFromThread(said.callback, again.stdout.readline()))
         assert (await said).split() == ["met", channel.verifier.hex()]
@@ -517,7 +519,8 @@ async def test_a_process_that_is_really_killed_is_met_again(relay, tmp_path: Pat
 async def test_two_kills_one_after_the_other_while_a_place_is_being_opened(
     relay, tmp_path: Path, role: str, points: tuple[str, ...]
 ) -> None:
-    other = Side(relay.port, OTHER[role], tmp_path / "other")
+    patient = replace(FAST, meeting=5)  # longer than a busy machine keeps a process waiting
+    other = Side(relay.port, OTHER[role], tmp_path / "other", limits=patient)
     kept = Side(relay.port, role, tmp_path / "killed")  # for its file
     other.meet()
     await other.waits()
@@ -527,7 +530,7 @@ async def test_two_kills_one_after_the_other_while_a_place_is_being_opened(
         assert len(kept.marks()) == count, "one place each, so that both of the other side's are taken"
     again = process(relay.url, kept)
     try:
-        channel = await other.waiting.addTimeout(SOON, reactor)
+        channel = await other.waiting.addTimeout(A_MINUTE, reactor)
         assert (await deferToThread(again.stdout.readline)).split() == ["met", channel.verifier.hex()]
         assert agenda.SPARE in kept.marks()
         await channel.close()
