@@ -182,6 +182,8 @@ def test_who_was_away_at_the_end_is_told_afterwards(world: World) -> None:
     txid = send.events()[-1]["txid"]
     back = bob.start("resume", ceremony[:6], "--signer", bob.signer, "-y", "--json")
     told = alice.start("resume", ceremony[:6], "--json")
+    waits = told.wait_for("still-to-tell")
+    assert (waits["cosigner"], waits["result"], waits["seconds"]) == ("bob", "not-needed", 60)
     assert told.wait() == 0, told.err
     assert back.wait() == 0, back.err
     assert back.events()[-1] == {"event": "done", "ceremony": ceremony, "result": "not-needed", "txid": txid}

@@ -241,7 +241,7 @@ class Coordinator:
             if not isinstance(effect, machine.TellOutcome) or effect.cosigner in self._talks:
                 continue
             if self._table.links(effect.cosigner).known():
-                self._table.watch.status(status.StillToTell(effect.cosigner, effect.result))
+                self._table.watch.status(status.StillToTell(effect.cosigner, effect.result, self._plan.linger))
                 self._start_talk(effect.cosigner)
 
     def _forget(self) -> None:

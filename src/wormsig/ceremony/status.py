@@ -170,10 +170,11 @@ class OutcomeDelivered(_Told, frozen=True):
 
 
 class StillToTell(_Told, frozen=True):
-    """A cosigner who does not know the outcome yet is waited for."""
+    """A cosigner who does not know the outcome yet is given some seconds to come back and hear it."""
 
     cosigner: str
     result: str
+    seconds: float
 
 
 class Joined(_Told, frozen=True):

@@ -182,8 +182,8 @@ def _about_ceremony(status: _OfCeremony) -> str:  # noqa: C901, PLR0911, PLR0912
             if result == "not-needed":
                 return _of(who, f"late: {sanitize(who, 40)}'s signature was not needed, thanked and told")
             return _of(who, _TOLD.get(result, f"was told: {sanitize(result, 40)}"))
-        case told.StillToTell(cosigner=who):
-            return _of(who, "does not know the outcome yet; waiting a moment for them to come back")
+        case told.StillToTell(cosigner=who, seconds=seconds):
+            return _of(who, f"does not know the outcome yet; waits {seconds:.0f} s for them to come back")
         case _:
             assert_never(status)
 

@@ -107,8 +107,8 @@ EXAMPLES: list[tuple[told.Status, str]] = [
         ),
     ),
     (
-        told.StillToTell("bob", "broadcast"),
-        "  bob          does not know the outcome yet; waiting a moment for them to come\n               back",
+        told.StillToTell("bob", "broadcast", 60.0),
+        "  bob          does not know the outcome yet; waits 60 s for them to come back",
     ),
     (
         told.CoordinatorGone("no sign of the other side for 30 min"),
