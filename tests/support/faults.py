@@ -178,7 +178,8 @@ class Play:
         while sender.poll() is None or (self.receives and self.receives[-1].process.poll() is None):
             assert time.monotonic() < end, self.told()
             codes = self.codes()
-            idle = not self.receives or self.receives[-1].process.poll() is not None
+            # Whose command ended well has heard the outcome, and does not come again while alice is still ending hers.
+            idle = not self.receives or self.receives[-1].process.poll() not in (None, ExitCode.DONE)
             if idle and codes and codes[-1] not in self.used and len(self.receives) < self.tries:
                 self.receive(codes[-1])
             time.sleep(0.03)
