@@ -9,10 +9,12 @@ parsed key, no verified signature; but the coordinator has parsed its own copy o
 A fork first does the job on a PSBT of a quarter more inputs (64 at least) with other keys and coins, so that the clock
 does not count how the system copies memory pages that the two processes share, or finds new ones, nor how an
 interpreter gets used to the code. Memory is measured in runs of their own, which did only a small PSBT before.
-Figures are medians over rounds. The bare cost is measured right before and right after each of wormsig's own turns, and
-what wormsig took is divided by the mean of the two: a shared machine may be twice as slow a second later, and then both
-are. The goals against the bare cost are medians of these ratios. How much faster two threads of the bare calls are than
-one at that moment is said too: two cores may be the halves of one. Every result is checked outside the clock: the
+Figures are medians over rounds. The cores of a shared machine are not equally fast at one moment: every job begins on
+each core in turn, every bare call is done on each in turn, and what counts is the mean over the cores. The bare cost is
+measured right before and right after each of wormsig's own turns, and what wormsig took is divided by the mean of the
+two: a shared machine may be twice as slow a second later, and then both are. The goals against the bare cost are
+medians of these ratios. How much faster two threads of the bare calls are than one at that moment is said too: two
+cores may be the halves of one. Every result is checked outside the clock: the
 cosigner's signatures against the sighashes of an independent generator, the coordinator's transaction byte for byte. A
 peer that takes more than --slow seconds at one size is not asked for a larger one.
 
@@ -34,6 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +48,7 @@ from wormsig.bitcoin.secp import ecdsa_verify
 from wormsig.psbt import codec, model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 OURS = ("wormsig", "wormsig+wallet")
 JOBS = ("cosigner", "coordinator")
@@ -72,9 +75,30 @@ def high_water(*, forget: bool = False) -> int:
     return (kilobytes["VmHWM:"] - kilobytes["RssFile:"]) * 1024
 
 
-def timed(peer: Peer, job: Callable[..., bytes], *data: bytes) -> tuple[float, float, bytes]:
-    """Wall seconds, CPU seconds and the result of one job."""
-    gc.collect()
+@contextmanager
+def kept_on(core: int) -> Iterator[None]:
+    """Keep this thread on one core; it may leave afterwards, and whatever threads it starts then go where they like."""
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, everywhere)
+
+
+def cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0))
+
+
+def over_cores(found: dict[int, dict[str, float]]) -> dict[str, float]:
+    """The mean of what was measured on each core."""
+    return {kind: statistics.mean(here[kind] for here in found.values()) for kind in found[cores()[0]]}
+
+
+def timed(peer: Peer, core: int, job: Callable[..., bytes], *data: bytes) -> tuple[float, float, bytes]:
+    """Wall seconds, CPU seconds and the result of one job that begins on a core."""
+    with kept_on(core):
+        gc.collect()
     outside, cpu, began = peer.cpu(), time.process_time(), time.perf_counter()
     result = job(*data)
     wall = time.perf_counter() - began
@@ -106,26 +130,26 @@ def in_a_fork(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 Files = dict[str, bytes]
 
 
-def cosigner_run(peer: Peer, first: Files, files: Files) -> dict[str, Any]:
+def cosigner_run(peer: Peer, first: Files, files: Files, core: int) -> dict[str, Any]:
     """One run after another one, and its figures."""
     peer.cosign(first["unsigned"])
     before = high_water(forget=True)
-    wall, cpu, signed = timed(peer, peer.cosign, files["unsigned"])
+    wall, cpu, signed = timed(peer, core, peer.cosign, files["unsigned"])
     peak = high_water() - before  # before anything is made of the result
-    return {"time": (wall, cpu), "memory": peak, "signed": base64.b64encode(signed).decode()}
+    return {"wall": wall, "cpu": cpu, "memory": peak, "signed": base64.b64encode(signed).decode()}
 
 
-def coordinator_run(peer: Peer, first: Files, files: Files) -> dict[str, Any]:
+def coordinator_run(peer: Peer, first: Files, files: Files, core: int) -> dict[str, Any]:
     """One run after another one, and its figures."""
     peer.own_copy(first["unsigned"])
     peer.coordinate(first["signed-a"], first["signed-b"])
     peer.own_copy(files["unsigned"])
     before = high_water(forget=True)
-    wall, cpu, transaction = timed(peer, peer.coordinate, files["signed-a"], files["signed-b"])
+    wall, cpu, transaction = timed(peer, core, peer.coordinate, files["signed-a"], files["signed-b"])
     peak = high_water() - before
     if transaction != files["final"]:
         raise SystemExit("the extracted transaction differs")
-    return {"time": (wall, cpu), "memory": peak}
+    return {"wall": wall, "cpu": cpu, "memory": peak}
 
 
 RUNS = {"cosigner": cosigner_run, "coordinator": coordinator_run}
@@ -140,12 +164,16 @@ def visit(peer: Peer, folder: Path, repeats: int) -> dict[str, Any]:
     files, first, small = files_in(folder), files_in(folder / "first"), files_in(folder.parent / "small")
     found: dict[str, Any] = {}
     for job, run in RUNS.items():
-        runs = [in_a_fork(partial(run, peer, first, files)) for _ in range(repeats)]
-        found[job] = [statistics.median(each["time"][part] for each in runs) for part in (0, 1)]
-        if "signed" in runs[0]:
-            found["signed"] = runs[0]["signed"]
+        runs = {core: [in_a_fork(partial(run, peer, first, files, core)) for _ in range(repeats)] for core in cores()}
+        medians = {
+            core: {part: statistics.median(each[part] for each in here) for part in ("wall", "cpu")}
+            for core, here in runs.items()
+        }
+        found[job] = list(over_cores(medians).values())
+        if "signed" in runs[cores()[0]][0]:
+            found["signed"] = runs[cores()[0]][0]["signed"]
         if peer.package == "wormsig":
-            found[f"{job} memory"] = in_a_fork(partial(run, peer, small, files))["memory"]
+            found[f"{job} memory"] = in_a_fork(partial(run, peer, small, files, cores()[0]))["memory"]
     return found
 
 
@@ -230,9 +258,16 @@ def check_signed(worker: Worker, data: Path, inputs: int) -> None:
 
 
 def limit_now(limit: Limit, inputs: int) -> dict[str, float]:
-    """The bare cost now: medians of as many runs as a visit has."""
-    runs = [limit.run() for _ in range(REPEATS.get(inputs, 1))]
-    return {kind: statistics.median(run[kind] for run in runs) for kind in runs[0]}
+    """The bare cost now: medians of as many runs as a visit has, and how many times as fast two threads are as one."""
+    repeats = REPEATS.get(inputs, 1)
+    found = {}
+    for core in cores():
+        with kept_on(core):
+            runs = [limit.run() for _ in range(repeats)]
+        found[core] = {kind: statistics.median(run[kind] for run in runs) for kind in runs[0]}
+    mean = over_cores(found)
+    together = statistics.median(limit.in_two_threads() for _ in range(repeats))
+    return mean | {"gain": 2 * mean["verify"] / together}
 
 
 def measure(
@@ -257,7 +292,7 @@ def measure(
                 if number == 0:
                     check_signed(each, data, inputs)
             print(f"  {inputs} inputs, round {number + 1} of {rounds}", file=sys.stderr)
-        runs = runs or [limit.run()]
+        runs = runs or [limit_now(limit, inputs)]
         limits[inputs] = {kind: statistics.median(run[kind] for run in runs) for kind in runs[0]}
         for each in workers:
             times = [each.median(inputs, job, 0) or 0.0 for job in JOBS]

@@ -19,8 +19,8 @@ Item: TypeAlias = tuple[bytes, bytes, bytes]
 
 Result = TypeVar("Result")
 
-_THREADED_FROM: Final = 24
-"""Below the cost of so many verifications (1 ms) starting threads costs more than it gains."""
+_WORTH_A_THREAD: Final = 6
+"""Verifications that each thread has to have, a quarter of a millisecond: starting one takes half of that."""
 _MAX_THREADS: Final = 8
 _LEAST_PART: Final = 4
 """Verifications in the smallest part, a sixth of a millisecond: so long at most one core waits for another's last."""
@@ -82,7 +82,7 @@ def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> li
     Raises:
         Exception: Whatever `work` raised, the first part's first.
     """
-    threads = min(_cores(), count) if count * cost >= _THREADED_FROM else 1
+    threads = min(_cores(), count, int(count * cost) // _WORTH_A_THREAD)
     if threads <= 1:
         return [work(0, count)]
     bounds = _bounds(count, cost, threads)

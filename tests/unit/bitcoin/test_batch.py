@@ -10,7 +10,7 @@ from wormsig.bitcoin import batch
 from wormsig.bitcoin.batch import share_out
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 7, 23, 24, 1000])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 11, 12, 1000])
 def test_every_piece_is_done_once_and_in_order(count: int) -> None:
     parts = share_out(count, 1, lambda first, last: list(range(first, last)))
     assert [number for part in parts for number in part] == list(range(count))
@@ -18,12 +18,20 @@ def test_every_piece_is_done_once_and_in_order(count: int) -> None:
 
 def test_little_work_stays_in_this_thread() -> None:
     here = threading.get_ident()
-    assert share_out(23, 1, lambda *_: threading.get_ident()) == [here]
-    assert share_out(230, 0.1, lambda *_: threading.get_ident()) == [here]
+    assert share_out(11, 1, lambda *_: threading.get_ident()) == [here]
+    assert share_out(110, 0.1, lambda *_: threading.get_ident()) == [here]
+
+
+def test_every_thread_that_is_started_has_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: 8)
+    started: list[int] = []
+    monkeypatch.setattr(batch, "_started", lambda _, count: started.append(count) or [])
+    assert sum(share_out(24, 1, lambda first, last: last - first)) == 24
+    assert started == [3]  # and this one: six each
 
 
 @pytest.mark.parametrize(
-    ("cores", "count", "cost", "most"), [(2, 160, 1, 20), (2, 1000, 0.1, 125), (8, 24, 1, 3), (2, 1000, 2.5, 125)]
+    ("cores", "count", "cost", "most"), [(2, 160, 1, 20), (2, 1000, 0.1, 125), (8, 48, 1, 4), (2, 1000, 2.5, 125)]
 )
 def test_parts_get_smaller_and_are_no_fewer_than_cores(
     monkeypatch: pytest.MonkeyPatch, cores: int, count: int, cost: float, most: int
