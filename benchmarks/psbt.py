@@ -55,7 +55,7 @@ JOBS = ("cosigner", "coordinator")
 STAGES = ("unsigned", "signed-a", "signed-b")
 ARENA = 1 << 20
 """Bytes that Python's allocator takes at a time."""
-REPEATS = {1: 15, 10: 7, 100: 3}
+REPEATS = {1: 7, 10: 3, 100: 2}
 SMALL = 64
 """Inputs of the PSBT that is done first where memory is measured, and the fewest where time is."""
 
