@@ -95,10 +95,9 @@ def over_cores(found: dict[int, dict[str, float]]) -> dict[str, float]:
     return {kind: statistics.mean(here[kind] for here in found.values()) for kind in found[cores()[0]]}
 
 
-def timed(peer: Peer, core: int, job: Callable[..., bytes], *data: bytes) -> tuple[float, float, bytes]:
-    """Wall seconds, CPU seconds and the result of one job that begins on a core."""
-    with kept_on(core):
-        gc.collect()
+def timed(peer: Peer, job: Callable[..., bytes], *data: bytes) -> tuple[float, float, bytes]:
+    """Wall seconds, CPU seconds and the result of one job."""
+    gc.collect()
     outside, cpu, began = peer.cpu(), time.process_time(), time.perf_counter()
     result = job(*data)
     wall = time.perf_counter() - began
@@ -132,20 +131,22 @@ Files = dict[str, bytes]
 
 def cosigner_run(peer: Peer, first: Files, files: Files, core: int) -> dict[str, Any]:
     """One run after another one, and its figures."""
-    peer.cosign(first["unsigned"])
+    with kept_on(core):
+        peer.cosign(first["unsigned"])
     before = high_water(forget=True)
-    wall, cpu, signed = timed(peer, core, peer.cosign, files["unsigned"])
+    wall, cpu, signed = timed(peer, peer.cosign, files["unsigned"])
     peak = high_water() - before  # before anything is made of the result
     return {"wall": wall, "cpu": cpu, "memory": peak, "signed": base64.b64encode(signed).decode()}
 
 
 def coordinator_run(peer: Peer, first: Files, files: Files, core: int) -> dict[str, Any]:
     """One run after another one, and its figures."""
-    peer.own_copy(first["unsigned"])
-    peer.coordinate(first["signed-a"], first["signed-b"])
-    peer.own_copy(files["unsigned"])
+    with kept_on(core):
+        peer.own_copy(first["unsigned"])
+        peer.coordinate(first["signed-a"], first["signed-b"])
+        peer.own_copy(files["unsigned"])
     before = high_water(forget=True)
-    wall, cpu, transaction = timed(peer, core, peer.coordinate, files["signed-a"], files["signed-b"])
+    wall, cpu, transaction = timed(peer, peer.coordinate, files["signed-a"], files["signed-b"])
     peak = high_water() - before
     if transaction != files["final"]:
         raise SystemExit("the extracted transaction differs")
