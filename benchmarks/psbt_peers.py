@@ -18,7 +18,6 @@ import importlib.util
 import os
 import threading
 import time
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from harness import cpu_of
@@ -104,18 +103,22 @@ class Wormsig(Peer):
         """Input -> public key -> secret key, wherever a key origin names ours; signing verifies that it fits."""
         from wormsig.psbt.model import BIP32_DERIVATION
 
-        found: list[tuple[int, bytes, int, int]] = []
+        branch_of = self.origins.get
+        places: list[list[tuple[int, bytes]]] = [[] for _ in self.branches]
+        steps: list[list[int]] = [[] for _ in self.branches]
         for index, fields in enumerate(psbt.inputs):
             for key, origin in fields.items():
-                branch = self.origins.get(origin[:-4]) if key[0] == BIP32_DERIVATION else None
+                if key[0] != BIP32_DERIVATION:
+                    continue
+                branch = branch_of(origin[:-4])
                 if branch is not None:
-                    found.append((index, key[1:], branch, int.from_bytes(origin[-4:], "little")))
+                    places[branch].append((index, key[1:]))
+                    steps[branch].append(int.from_bytes(origin[-4:], "little"))
                     break  # no input has two of one person's keys
-        chosen: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        chosen: dict[int, dict[bytes, bytes]] = {}
         for branch, parent in enumerate(self.branches):
-            here = [place for place in found if place[2] == branch]
-            for place, seckey in zip(here, parent.seckeys([place[3] for place in here]), strict=True):
-                chosen[place[0]][place[1]] = seckey
+            for (index, pubkey), seckey in zip(places[branch], parent.seckeys(steps[branch]), strict=True):
+                chosen[index] = {pubkey: seckey}
         return chosen
 
     def coordinate(self, first: bytes, second: bytes) -> bytes:
