@@ -381,7 +381,7 @@ def main() -> None:
     parser.add_argument("--inputs", default="1,10,100,1000")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", default=",".join(PEERS))
-    parser.add_argument("--slow", type=float, default=1.0)
+    parser.add_argument("--slow", type=float, default=0.6)
     parser.add_argument("--bitcoind", default=os.environ.get("BITCOIND", "bitcoind"))
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
