@@ -36,7 +36,8 @@ FAST = Limits(connect=20, meeting=1.5, stagger=0.3, replay=0.4, close=0.5, heart
 SOON = 25.0
 """Seconds within which both meet: less than `agenda.RENEW`, after which they would in any case."""
 A_MINUTE = 60.0
-"""Seconds within which a process that was killed is met again (docs/wire-format.md), its start included."""
+"""Seconds within which a process that was killed is met again (docs/wire-format.md), its start included: where this is
+waited for, places are not gone to anew (`rarely`), so that nothing but what is tested can bring both together."""
 OTHER = {"coordinator": "cosigner", "cosigner": "coordinator"}
 
 
@@ -403,6 +404,12 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agenda, "APART", 1.5)
 
 
+@pytest.fixture
+def rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place where nobody came is gone to anew much later than anybody here waits."""
+    monkeypatch.setattr(agenda, "RENEW", 300.0)
+
+
 @pytest.mark.parametrize("role", ["coordinator", "cosigner"])
 @pytest.mark.usefixtures("brief")
 @pytest_twisted.ensureDeferred
@@ -462,6 +469,7 @@ url, role, folder, digest, *dies = sys.argv[1:]
 kept = ResumeSecrets(Path(folder), "ceremony", role)
 kept.trust([digest])
 agenda.APART = 1.5
+agenda.RENEW = 300.0
 
 def then_dies(owner, name):
     whole = getattr(owner, name)
@@ -490,6 +498,7 @@ def process(url: str, side: Side, *dies: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("role", ["coordinator", "cosigner"])
+@pytest.mark.usefixtures("rarely")
 @pytest_twisted.ensureDeferred
 async def test_a_process_that_is_really_killed_is_met_again(relay, tmp_path: Path, role: str) -> None:
     other = Side(relay.port, OTHER[role], tmp_path / "other")
@@ -514,7 +523,7 @@ async def test_a_process_that_is_really_killed_is_met_again(relay, tmp_path: Pat
 
 @pytest.mark.parametrize("points", [("marked", "marked"), ("let in", "let in"), ("marked", "let in")])
 @pytest.mark.parametrize("role", ["coordinator", "cosigner"])
-@pytest.mark.usefixtures("brief")
+@pytest.mark.usefixtures("brief", "rarely")
 @pytest_twisted.ensureDeferred
 async def test_two_kills_one_after_the_other_while_a_place_is_being_opened(
     relay, tmp_path: Path, role: str, points: tuple[str, ...]

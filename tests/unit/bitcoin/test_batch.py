@@ -3,6 +3,7 @@ from __future__ import annotations
 import _thread
 import itertools
 import threading
+import time
 
 import pytest
 
@@ -22,12 +23,19 @@ def test_little_work_stays_in_this_thread() -> None:
     assert share_out(110, 0.1, lambda *_: threading.get_ident()) == [here]
 
 
-def test_every_thread_that_is_started_has_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_threads_than_have_a_quarter_of_a_millisecond_of_work_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "_cores", lambda: 8)
-    started: list[int] = []
-    monkeypatch.setattr(batch, "_started", lambda _, count: started.append(count) or [])
-    assert sum(share_out(24, 1, lambda first, last: last - first)) == 24
-    assert started == [3]  # and this one: six each
+    together, begun = threading.Barrier(4, timeout=30), itertools.count()
+
+    def work(*_: int) -> int:
+        if next(begun) < 4:
+            together.wait()
+            time.sleep(0.2)  # a fifth thread would take what is left
+        return threading.get_ident()
+
+    parts = share_out(24, 1, work)
+    assert len(parts) > 4
+    assert len(set(parts)) == 4
 
 
 @pytest.mark.parametrize(
