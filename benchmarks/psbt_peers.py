@@ -138,22 +138,24 @@ class WormsigWallet(Wormsig):
     def setup(self, keys: Keys) -> None:
         from wormsig.bitcoin.network import Network
         from wormsig.signers.secret import read_secret
+        from wormsig.signers.software import SoftwareKey
+        from wormsig.wallet.derive import Deriver
         from wormsig.wallet.descriptor import parse_descriptor
 
         super().setup(keys)
         self.wallet = parse_descriptor(keys["descriptor"], Network.REGTEST, name="bench")
-        self.secret = read_secret(keys["cosigners"][0]["master_tprv"], Network.REGTEST)
+        self.deriver = Deriver(self.wallet)
+        secret = read_secret(keys["cosigners"][0]["master_tprv"], Network.REGTEST)
+        self.signer = SoftwareKey(secret, self.wallet, label="bench")
 
     def cosign(self, unsigned: bytes) -> bytes:
         from wormsig.psbt import codec
         from wormsig.review.approve import approve
         from wormsig.review.review import review
-        from wormsig.signers.software import SoftwareKey
 
         psbt = codec.parse(unsigned)
-        report = review(psbt, self.wallet, self.context)
-        signer = SoftwareKey(self.secret, self.wallet, label="bench")
-        return codec.serialize(signer.sign(approve(psbt, report, self.wallet, by="person")))
+        report = review(psbt, self.wallet, self.context, deriver=self.deriver)
+        return codec.serialize(self.signer.sign(approve(psbt, report, self.wallet, by="person")))
 
 
 class Embit(Peer):

@@ -4,9 +4,11 @@
 # Usage: setup.sh VENV runtime|dev|bench|fuzz
 #
 #   runtime   wormsig itself, editable, with what it needs to run
-#   dev       the same, then the tools of `make check` and `make test` (dependency group "dev")
-#   bench     the same, then the peers that `make bench` measures (dependency group "bench")
-#   fuzz      the same, then the fuzzer of `make fuzz` (dependency group "fuzz")
+#   dev       the tools of `make check` and `make test` (dependency group "dev")
+#   bench     the peers that `make bench` measures (dependency group "bench")
+#   fuzz      the fuzzer of `make fuzz` (dependency group "fuzz")
+#
+# Each installs its own part alone, into the same VENV; runtime comes first.
 #
 # Environment: PYTHON   the interpreter to use; default: the first of python3, python3.13, python3.12, python3.11
 #                       that is 3.11 or newer and has venv

@@ -43,6 +43,20 @@ class Pattern(NamedTuple):
     last: int
 
 
+class Patterns(NamedTuple):
+    """What the maps of a PSBT look like without signatures.
+
+    Attributes:
+        kin: Of the PSBT that they were made of (`Psbt.kin`).
+        inputs: One an input.
+        outputs: One an output.
+    """
+
+    kin: object
+    inputs: Sequence[Pattern]
+    outputs: Sequence[Pattern]
+
+
 def _pattern(fields: Fields, first: int, last: int) -> Pattern:
     before: dict[bytes, bytes] = {}
     after: dict[bytes, bytes] = {}
@@ -56,7 +70,7 @@ def _pattern(fields: Fields, first: int, last: int) -> Pattern:
     return Pattern(written_map(before)[:-1], before, written_map(after), after, first, last)
 
 
-def patterns(psbt: Psbt) -> tuple[Sequence[Pattern], Sequence[Pattern]]:
+def patterns(psbt: Psbt) -> Patterns:
     """The patterns of a PSBT's inputs and outputs; made once for all its copies of one version.
 
     Args:
@@ -67,8 +81,24 @@ def patterns(psbt: Psbt) -> tuple[Sequence[Pattern], Sequence[Pattern]]:
     if known is None:
         inputs = tuple([_pattern(fields, *_signatures(fields)) for fields in psbt.inputs])
         outputs = tuple([_pattern(fields, *_NONE) for fields in psbt.outputs])
-        known = memo[psbt.version] = (inputs, outputs)
+        known = memo[psbt.version] = Patterns(psbt.kin, inputs, outputs)
     return known
+
+
+def signatures_beyond(mine: Psbt, returned: Psbt) -> Sequence[Fields | None]:
+    """The signatures that each input of a returned PSBT holds, where everything else of it is as mine has it.
+
+    Args:
+        mine: What was sent.
+        returned: What came back, with as many inputs.
+
+    Returns:
+        For each input its signatures, those that mine has too among them; None where anything else may differ.
+    """
+    beyond = returned.beyond
+    if beyond is None or beyond[0] is not mine.kin:
+        return (None,) * len(mine.inputs)
+    return beyond[1]
 
 
 def _signatures(fields: Fields) -> tuple[int, int]:

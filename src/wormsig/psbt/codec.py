@@ -15,7 +15,7 @@ from wormsig.bitcoin.points import learn
 from wormsig.bitcoin.previous import previous_output
 from wormsig.bitcoin.tx import read_compact
 from wormsig.errors import InputError, NotSupportedError, PsbtError
-from wormsig.psbt.alike import patterns, read_alike
+from wormsig.psbt.alike import Patterns, patterns, read_alike
 from wormsig.psbt.fields import VERSIONS, Map, checks, field_name, required
 from wormsig.psbt.limits import MAX_FIELDS, MAX_FILE_PSBT, MAX_MAP_FIELDS
 from wormsig.psbt.model import (
@@ -25,8 +25,8 @@ from wormsig.psbt.model import (
     PARTIAL_SIG,
     PreviousOutput,
     Psbt,
+    as_parsed,
     read_previous,
-    with_source,
 )
 from wormsig.psbt.unsigned import (
     INPUT_COUNT,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from wormsig.bitcoin.tx import OutPoint, Transaction
     from wormsig.psbt.alike import Pattern
     from wormsig.psbt.forms import Form
+    from wormsig.psbt.model import Fields
 
 _CHECKS: Final = {(kind, version): checks(kind, version) for kind in Map for version in VERSIONS}
 _REQUIRED: Final = {(kind, version): required(kind, version) for kind in Map for version in VERSIONS}
@@ -56,7 +57,7 @@ _TOGETHER: Final = 4096
 _SILENT_PAYMENT: Final = b"\x09"
 _BASE64_START: Final = b"cHNidP"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-_NO_PATTERNS: Final[tuple[Sequence[Pattern], Sequence[Pattern]]] = ((), ())
+_NO_PATTERNS: Final = Patterns(None, (), ())
 _MAX_REMEMBERED: Final = 1_000
 """Bytes of the largest previous transaction that is remembered; thousands of them then take a few megabytes."""
 _MOST_REMEMBERED: Final = 1 << 13
@@ -183,8 +184,8 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT, like: Psbt | None = None) 
     tx = None if version else _unsigned(global_map[UNSIGNED_TX], like)
     input_count, output_count = _counts(global_map) if tx is None else (len(tx.inputs), len(tx.outputs))
     known = _NO_PATTERNS if like is None else patterns(like)
-    inputs, pos = _read_maps(data, pos, (version, Map.INPUT), input_count, known[0])
-    outputs, pos = _read_maps(data, pos, (version, Map.OUTPUT), output_count, known[1])
+    inputs, new, pos = _read_maps(data, pos, (version, Map.INPUT), input_count, known.inputs)
+    outputs, _, pos = _read_maps(data, pos, (version, Map.OUTPUT), output_count, known.outputs)
     if pos != len(data):
         more = len(data) - pos
         raise PsbtError(
@@ -196,8 +197,8 @@ def parse(data: bytes, *, limit: int = MAX_FILE_PSBT, like: Psbt | None = None) 
     if tx is None:
         tx = _assembled(global_map, inputs, outputs)
     psbt = Psbt(version, global_map, tuple(inputs), tuple(outputs), tx)
-    _check_previous_transactions(psbt, like)
-    return with_source(psbt, data)
+    _check_previous_transactions(psbt, like, new)
+    return as_parsed(psbt, data, None if like is None else (known.kin, new))
 
 
 def _unsigned(raw: bytes, like: Psbt | None) -> Transaction:
@@ -227,9 +228,11 @@ def _assembled(
 
 def _read_maps(
     data: bytes, pos: int, of: tuple[int, Map], count: int, known: Sequence[Pattern]
-) -> tuple[list[dict[bytes, bytes]], int]:
+) -> tuple[list[dict[bytes, bytes]], list[dict[bytes, bytes] | None], int]:
+    """Maps, what each has beyond its pattern (None: it is not like it), and the offset behind them."""
     version, kind = of
     maps: list[dict[bytes, bytes]] = []
+    beyond: list[dict[bytes, bytes] | None] = []
     keyed = _KEYED[kind]
     for first in range(0, count, _TOGETHER):
         more = _Split()
@@ -244,7 +247,9 @@ def _read_maps(
         if more.error is not None:
             raise more.error  # what comes first in the file is named first
         maps += more.maps
-    return maps, pos
+        if known:
+            beyond += [None if new is fields else new for fields, new in zip(more.maps, more.new, strict=True)]
+    return maps, beyond, pos
 
 
 class _Split:
@@ -301,18 +306,23 @@ def _remembered_output(raw: bytes, outpoint: OutPoint) -> PreviousOutput:
     return found
 
 
-def _check_previous_transactions(psbt: Psbt, like: Psbt | None) -> None:
+def _check_previous_transactions(psbt: Psbt, like: Psbt | None, beyond: Sequence[Fields | None]) -> None:
     memo = psbt.memo.previous
     if like is not None and (psbt.transaction is None or like.transaction is not psbt.transaction):
         like = None  # without a transaction nothing says that inputs are as many, or spend the same
+    if like is not None and None not in beyond:
+        known = like.memo.previous
+        if len(known) == len(psbt.inputs) and None not in known.values():
+            memo.update(known)
+            return
     for index, fields in enumerate(psbt.inputs):
         raw = fields.get(NON_WITNESS_UTXO)
         if raw is None:
             continue
         if like is not None and like.inputs[index].get(NON_WITNESS_UTXO) is raw:
-            known = like.memo.previous.get(index)
-            if known is not None:
-                memo[index] = known
+            output = like.memo.previous.get(index)
+            if output is not None:
+                memo[index] = output
                 continue
         try:
             memo[index] = _remembered_output(raw, psbt.outpoint(index))

@@ -74,7 +74,7 @@ def with_signatures(psbt: Psbt, signatures: Iterable[tuple[int, SignatureKey, by
             raise PsbtError("there is no such input", where=f"input {index}")
         if field_key(key) not in psbt.inputs[index]:
             added.setdefault(index, {})[key] = signature
-    signed = psbt.with_inputs({index: put_signatures(psbt.inputs[index], new) for index, new in added.items()})
+    signed = psbt.with_signed({index: put_signatures(psbt.inputs[index], new) for index, new in added.items()})
     return after_signing(psbt, signed)
 
 
@@ -100,6 +100,8 @@ def with_preimages(psbt: Psbt, preimages: Iterable[tuple[int, bytes, bytes]]) ->
         if not is_preimage(key, value) or key not in wanted[index]:
             raise PsbtError("this is no preimage that the input's script asks for", where=f"input {index}")
         added.setdefault(index, {})[key] = value
+    if not added:
+        return psbt
     return psbt.with_inputs({index: put_all(psbt.inputs[index], new) for index, new in added.items()})
 
 

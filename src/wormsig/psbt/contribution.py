@@ -14,6 +14,7 @@ import msgspec
 
 from wormsig.errors import PeerError, PsbtError
 from wormsig.psbt._seal import SEAL, Seal, demand
+from wormsig.psbt.alike import signatures_beyond
 from wormsig.psbt.convert import comparable
 from wormsig.psbt.fields import Map, field_name, lookup
 from wormsig.psbt.finals import FinalScripts, FinalState, final_of, match
@@ -154,7 +155,10 @@ def extract(mine: Psbt, returned: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -
     returned = comparable(mine, returned)
     answer = _Answer()
     _compare(answer, Map.GLOBAL, 0, mine.global_map, returned.global_map)
-    for index, theirs in enumerate(returned.inputs):
+    for index, (theirs, new) in enumerate(zip(returned.inputs, signatures_beyond(mine, returned), strict=True)):
+        if new is not None:
+            _read_signatures(answer, mine, index, new)
+            continue
         _read_input(answer, mine, index, theirs)
         if index in answer.finals:
             final = final_of(returned, index)
@@ -191,18 +195,27 @@ def extract_transaction(mine: Psbt, tx: Transaction, *, allowed: frozenset[int] 
 _NOTHING: Final = FinalScripts(b"", ())
 
 
+def _read_signatures(answer: _Answer, mine: Psbt, index: int, signatures: Fields) -> None:
+    """Note the signatures that mine has not."""
+    ours = mine.inputs[index]
+    settled = FINAL_SCRIPTSIG in ours or FINAL_SCRIPTWITNESS in ours
+    for key, value in signatures.items():
+        if settled or ours.get(key) == value:
+            answer.known += 1
+        else:
+            under = output_key_of(mine, index) if key == TAP_KEY_SIG else key[1:]
+            answer.claims.append((index, under, value))
+
+
 def _read_input(answer: _Answer, mine: Psbt, index: int, theirs: Fields) -> None:
     """Sort an input's fields into signatures, preimages, finals and differences."""
     ours = mine.inputs[index]
     settled = FINAL_SCRIPTSIG in ours or FINAL_SCRIPTWITNESS in ours
+    signatures = {}
     for key, value in theirs.items():
         held = ours.get(key)
         if key[0] in SIGNATURE_TYPES:
-            if held == value or settled:
-                answer.known += 1
-            else:
-                under = output_key_of(mine, index) if key == TAP_KEY_SIG else key[1:]
-                answer.claims.append((index, under, value))
+            signatures[key] = value
         elif held == value:
             continue
         elif key in _FINALS and not settled:
@@ -211,6 +224,7 @@ def _read_input(answer: _Answer, mine: Psbt, index: int, theirs: Fields) -> None
             answer.preimages.append((index, key, value))
         else:
             _note(answer, Map.INPUT, index, key, "added" if held is None else "changed")
+    _read_signatures(answer, mine, index, signatures)
     final = index in answer.finals
     for key in ours:
         if key not in theirs and key[0] not in _PASSING and not (final and key[0] in CLEARED):

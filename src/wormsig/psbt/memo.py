@@ -6,11 +6,9 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from wormsig.bitcoin.sighash import Sighasher
     from wormsig.bitcoin.tx import TxOutput
-    from wormsig.psbt.alike import Pattern
+    from wormsig.psbt.alike import Patterns
     from wormsig.psbt.model import Fields, PreviousOutput, UtxoProblem
     from wormsig.psbt.scripts import InputScripts
     from wormsig.psbt.templates import FinalScripts
@@ -67,7 +65,7 @@ class Memo:
         """What satisfying them costs, in operations, in sum over inputs (`solver.MAX_SATISFYING`)."""
         self.satisfiable: dict[tuple[int, int], bool] = {}
         """Input and identity of such an expression -> whether that was within the limit."""
-        self.patterns: dict[int, tuple[Sequence[Pattern], Sequence[Pattern]]] = {}
+        self.patterns: dict[int, Patterns] = {}
         """Version -> what the maps of inputs and outputs look like without signatures (`alike`).
 
         No evidence: they are those of the copy that was asked for first, and what differs is read the long way.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -29,6 +29,10 @@ from wormsig.psbt.unsigned import (
 from wormsig.psbt.writer import hash_maps
 
 Fields: TypeAlias = Mapping[bytes, bytes]
+
+Beyond: TypeAlias = "tuple[object, Sequence[Fields | None]]"
+"""Whose inputs a PSBT's are like (`Psbt.kin`), and of each input the signatures that it has, when all else is the same
+as there; None for one that is another."""
 
 PreviousOutput: TypeAlias = "tuple[bytes, TxOutput, int]"
 """The txid of a previous transaction (internal order), one of its outputs, and that output's index."""
@@ -94,6 +98,10 @@ class Psbt:
     memo: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
     source: bytes | None = field(default=None, init=False, repr=False, compare=False)
     """The bytes that it was parsed from, until `sha256` has hashed them."""
+    kin: object = field(default_factory=object, init=False, repr=False, compare=False)
+    """The same object in copies that differ in signatures alone."""
+    beyond: Beyond | None = field(default=None, init=False, repr=False, compare=False)
+    """What it has beyond the PSBT that it was read by."""
 
     @property
     def tx(self) -> Transaction:
@@ -136,7 +144,9 @@ class Psbt:
 
     def with_signed(self, changed: Mapping[int, Fields]) -> Psbt:
         """`with_inputs` for maps of which `maps.put_signatures` made each: they differ in signatures alone."""
-        return self._changed(self.global_map, _replaced(self.inputs, changed), self.outputs, same_tx=True)
+        copy = self._changed(self.global_map, _replaced(self.inputs, changed), self.outputs, same_tx=True)
+        object.__setattr__(copy, "kin", self.kin)
+        return copy
 
     def with_output(self, index: int, fields: Fields) -> Psbt:
         """A copy with another map for one output."""
@@ -201,9 +211,10 @@ def _replaced(maps: tuple[Fields, ...], changed: Mapping[int, Fields]) -> tuple[
     return tuple(result)
 
 
-def with_source(psbt: Psbt, source: bytes) -> Psbt:
-    """The same PSBT, which remembers the bytes that it was parsed from."""
+def as_parsed(psbt: Psbt, source: bytes, beyond: Beyond | None) -> Psbt:
+    """The same PSBT, which remembers the bytes that it was parsed from, and what it has beyond one that it is like."""
     object.__setattr__(psbt, "source", source)
+    object.__setattr__(psbt, "beyond", beyond)
     return psbt
 
 

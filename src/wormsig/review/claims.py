@@ -119,7 +119,7 @@ class KeyIndex:
         self._branches: dict[bytes, int] = {}
         self._expected: dict[int, tuple[bytes, ...]] = {}
         for branch in BRANCHES:
-            signers = deriver.script(branch, 0).signers
+            signers = deriver.signers(branch)
             self._branches |= {origin.encode(): branch for origin in signers.children}
             self._expected[branch] = tuple(origin.encode() for origin in signers.origins)
 

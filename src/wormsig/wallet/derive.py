@@ -90,6 +90,14 @@ class Deriver:
             self._derive(branch, missing)
         return [known[branch, index] for index in wanted]
 
+    def signers(self, branch: int) -> Signers:
+        """Whose keys stand in the scripts of a branch; derives none of them.
+
+        Raises:
+            InputError: No such branch.
+        """
+        return self._branch(branch).signers
+
     def address(self, branch: int, index: int) -> str:
         """The address at a place.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tracemalloc
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,14 @@ import pytest
 from support import taproot
 from support.psbts import coins, spend
 from wormsig.errors import PsbtError
+from wormsig.psbt.alike import signatures_beyond
 from wormsig.psbt.codec import parse, serialize
+from wormsig.psbt.combiner import combine
+from wormsig.psbt.contribution import extract
 from wormsig.psbt.convert import to_version_2
 from wormsig.psbt.limits import MAX_MAP_FIELDS
 from wormsig.psbt.signer import sign_inputs
+from wormsig.psbt.verify import verify
 from wormsig.psbt.writer import write_maps
 
 if TYPE_CHECKING:
@@ -159,3 +164,66 @@ def test_another_transaction_or_version_is_read_on_its_own():
     for like in SENT:
         for data in (*SENT, *SIGNED):
             assert both_ways(serialize(data), like) == data
+
+
+ODD = b"\xfc\x01x\x00"
+
+
+def answers(kind: int) -> dict[str, Psbt]:
+    """What may come back of one PSBT: as it should, and in every way in which an input may be another."""
+    sent, signed = SENT[kind], SIGNED[kind]
+    theirs = dict(signed.inputs[1])
+    signature = next(key for key in theirs if key not in sent.inputs[1])
+    damaged = bytearray(theirs[signature])
+    damaged[40] ^= 1
+    script = next(key for key in sent.inputs[1] if key[0] in {0x05, 0x15, 0x04})
+    without = {key: value for key, value in theirs.items() if key[0] not in {0x06, 0x16}}
+    return {
+        "signed": signed,
+        "not signed": sent,
+        "a field more": signed.with_input(1, {**theirs, ODD: b"y"}),
+        "a field less": signed.with_input(1, without),
+        "another script": signed.with_input(1, {**theirs, script: theirs[script] + b"\x00"}),
+        "a damaged signature": signed.with_input(1, {**theirs, signature: bytes(damaged)}),
+        "final": signed.with_input(1, {**theirs, b"\x08": b"\x01\x01\x01"}),
+        "a preimage": signed.with_input(1, {**theirs, b"\x0b" + hashlib.sha256(b"x").digest(): b"x"}),
+    }
+
+
+@KINDS
+def test_an_answer_brings_the_same_whether_its_maps_were_taken_over_or_read(kind: int):
+    mine = verify(SENT[kind])
+    half = combine(mine, [extract(mine.psbt, parse(serialize(SIGNED[kind].with_input(0, SENT[kind].inputs[0]))))])
+    own = verify(parse(serialize(SENT[kind].with_input(1, {**SENT[kind].inputs[1], ODD: b"y"}))))
+    for copy in (mine.psbt, half.psbt, own.psbt):
+        for name, answer in answers(kind).items():
+            data = serialize(answer)
+            assert extract(copy, parse(data, like=copy)) == extract(copy, parse(data)), name
+            assert extract(copy, parse(data, like=SENT[kind])) == extract(copy, parse(data)), name
+
+
+@KINDS
+def test_of_an_answer_only_the_signatures_are_compared(kind: int):
+    sent, signed = SENT[kind], SIGNED[kind]
+    expected = [
+        {key: value for key, value in theirs.items() if key not in ours}
+        for ours, theirs in zip(sent.inputs, signed.inputs, strict=True)
+    ]
+    again = parse(serialize(signed), like=sent)
+    assert list(signatures_beyond(sent, again)) == expected
+    combined = combine(verify(sent), [extract(sent, again)]).psbt  # a copy with signatures is still of the same kin
+    assert list(signatures_beyond(combined, again)) == expected
+    assert list(signatures_beyond(combined, parse(serialize(signed), like=combined))) == expected
+    odd = parse(serialize(answers(kind)["a field more"]), like=sent)
+    assert [each is None for each in signatures_beyond(sent, odd)] == [index == 1 for index in range(len(expected))]
+
+
+@KINDS
+def test_an_answer_is_compared_whole_with_a_copy_that_differs_in_more_than_signatures(kind: int):
+    sent = SENT[kind]
+    again = parse(serialize(SIGNED[kind]), like=sent)
+    for copy in (sent.with_input(1, {**sent.inputs[1], ODD: b"y"}), parse(serialize(sent))):
+        assert set(signatures_beyond(copy, again)) == {None}
+    assert [one.field for one in extract(sent.with_input(1, {**sent.inputs[1], ODD: b"y"}), again).differences] == [
+        "PSBT_IN_PROPRIETARY"
+    ]
