@@ -83,8 +83,8 @@ def one_input(data: bytes) -> bool:
     if raw is None:
         return False
     psbt = attempt(lambda: parse(raw, limit=LIMIT))
-    for mine in MINE:
-        assert attempt(lambda mine=mine: parse(raw, limit=LIMIT, like=mine)) == psbt
+    returned = [attempt(lambda mine=mine: parse(raw, limit=LIMIT, like=mine)) for mine in MINE]
+    assert returned == [psbt] * len(MINE)
     if psbt is None:
         return False
     assert serialize(psbt) == raw
@@ -92,7 +92,7 @@ def one_input(data: bytes) -> bool:
     _read(psbt)
     _sign(psbt, KEYS[asked])
     _finish(psbt, MINE[asked])
-    _answer(psbt, VERIFIED[asked])
+    _answer(psbt, returned[asked], VERIFIED[asked])
     _convert(psbt)
     return True
 
@@ -136,10 +136,11 @@ def _finish(psbt: Psbt, mine: Psbt) -> None:
             attempt(lambda tx=tx: extract_transaction(mine, tx))
 
 
-def _answer(psbt: Psbt, verified: Verified) -> None:
+def _answer(psbt: Psbt, returned: Psbt, verified: Verified) -> None:
     """As an answer to the fixed PSBT: nothing but signatures that verify enters (docs/threat-model.md, R1 to R7)."""
     mine = verified.psbt
     contribution = attempt(lambda: extract(mine, psbt))
+    assert attempt(lambda: extract(mine, returned)) == contribution
     if contribution is None:
         return
     combined = combine(verified, [contribution]).psbt
