@@ -215,8 +215,18 @@ def test_c24_coins_of_a_signed_transaction_stay_reserved_until_spent_elsewhere(w
     both = alice.home / "both.psbt"
     alice.run("combine", instead, bob.home / "part.psbt", carol.home / "part.psbt", "-o", both, check=True)
     bob.run("broadcast", both, "-y", check=True)
+    too_late = {Code.COINS_SPENT, Code.MINED}
+    assert not too_late & _inspected(world, "alice", first).keys()  # what no block has yet may still be replaced
+    assert not too_late & _inspected(world, "alice", instead).keys()
     world.node.mine(1)
     alice.run(*arguments, check=True)
+
+    # Nothing of the first one can be mined any more, which everybody hears whose node knows; it stops nobody.
+    for name in ("alice", "bob"):
+        spent = _inspected(world, name, first)[Code.COINS_SPENT]
+        assert spent.startswith("the coin of input 0 is spent already, by a transaction in a block")
+        assert Code.MINED in _inspected(world, name, instead)
+    assert not too_late & _inspected(world, "alice", first, "--rpc-url", "").keys()
 
     # The first one is dead, so the same payment is none that could be made twice; without a node nobody knows.
     again = world.psbt(payment, name="again.psbt")

@@ -404,6 +404,17 @@ def test_c24_a_replacement_that_pays_the_same_and_somebody_else_too(judge: Judge
     judge.finds(twice, Code.PAID_BEFORE, signed_before=(before,))
 
 
+def test_c24_a_transaction_that_is_too_late_is_noted_and_stops_nobody(judge: Judge, scene: Scene):
+    psbt = scene.psbt([Coin(index=8), Coin(index=9), Coin(index=10)])
+    coins = [txin.outpoint for txin in psbt.tx.inputs]
+    one = judge.finds(psbt, Code.COINS_SPENT, spent=frozenset(coins[1:2]))
+    assert one.message == "the coin of input 1 is spent already, by a transaction in a block"
+    two = judge.finds(psbt, Code.COINS_SPENT, spent=frozenset(coins[:2]))
+    assert two.message == "the coins of inputs 0, 1 are spent already, by a transaction in a block"
+    judge.finds(psbt, Code.MINED, mined=True, spent=frozenset(coins))
+    judge.passes(psbt, spent=frozenset(txin.outpoint for txin in scene.psbt().tx.inputs))  # of others
+
+
 def test_c_a_payment_to_our_own_receive_branch_is_change(judge: Judge, scene: Scene):
     psbt = strip_hints(scene.psbt(outputs=[Out(REST, place=(0, 12))]))
     report = judge.report(psbt)

@@ -188,6 +188,9 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
     network = chain.network if chain else sources.network
     past = sources.history.known(psbt, wallet, wallet.network if wallet is not None else network)
     seen = node.highest_used(wallet) if node is not None and wallet is not None else {}
+    settled = None
+    if node is not None and wallet is not None:
+        settled = node.settled(wallet, psbt.txid, [txin.outpoint for txin in psbt.tx.inputs])
     used = past.used_scripts
     if node is not None and wallet is not None:
         used |= node.paid_scripts(wallet, _reused(psbt, wallet, seen))
@@ -209,6 +212,8 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         signed_before=_alive(past.signed_before, wallet, node),
         unreadable=past.unreadable,
         signed_coins=past.signed_coins,
+        mined=settled is not None and settled.mined,
+        spent=frozenset() if settled is None else settled.spent,
         unattended=sources.unattended,
     )
     return Prepared(psbt, context)

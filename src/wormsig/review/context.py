@@ -104,6 +104,8 @@ class ReviewContext:
         signed_before: What was signed on this machine.
         unreadable: What of this machine's history cannot be read, one sentence each.
         signed_coins: Coins that were signed on this machine, as a wallet's of ours.
+        mined: Our node has this very transaction in a block.
+        spent: Coins that a transaction in a block has spent, as our node knows it.
         unattended: Nobody is there to answer.
     """
 
@@ -125,4 +127,6 @@ class ReviewContext:
     signed_before: tuple[SignedBefore, ...] = ()
     unreadable: tuple[str, ...] = ()
     signed_coins: frozenset[OutPoint] = frozenset()
+    mined: bool = False
+    spent: frozenset[OutPoint] = frozenset()
     unattended: bool = False

@@ -273,6 +273,12 @@ class Code(enum.StrEnum):
         _W,
         "It replaces a signed transaction that paid otherwise.",
     )
+    MINED = "C24-mined", _N, "Our node has this very transaction in a block: there is nothing left to sign."
+    COINS_SPENT = (
+        "C24-coins-spent",
+        _N,
+        "A transaction in a block has spent one of the coins, as our node knows: this one cannot be mined any more.",
+    )
     HISTORY_UNREADABLE = (
         "C24-history-unreadable",
         _N,

@@ -16,7 +16,7 @@ from wormsig.review.coins import find_coins
 from wormsig.review.context import GapLimits, ReviewContext
 from wormsig.review.fees import fee_findings, sum_findings
 from wormsig.review.findings import Code
-from wormsig.review.history import look_alike_findings, repeat_findings, unreadable_findings
+from wormsig.review.history import look_alike_findings, repeat_findings, settled_findings, unreadable_findings
 from wormsig.review.inputs import effective_sighash, input_findings
 from wormsig.review.metadata import (
     modifiable_findings,
@@ -225,7 +225,7 @@ def _wallet_findings(subject: Subject, clean: frozenset[int]) -> list[Finding]:
 def _history(subject: Subject, outputs: Sequence[OutputView], sums: Sums) -> list[Finding]:
     """What was paid and signed before."""
     context, tx = subject.context, subject.psbt.tx
-    found = unreadable_findings(context)
+    found = [*settled_findings(tx, context), *unreadable_findings(context)]
     if context.previously_paid or subject.has_wallet:
         own = [view.address for view in outputs if view.kind is OutputKind.CHANGE and view.address is not None]
         found += look_alike_findings(outputs, context.previously_paid, own)

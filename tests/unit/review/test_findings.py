@@ -30,7 +30,7 @@ WARNINGS = """
 """
 NOTICES = """
     C3-cosigner-payout C3-other-wallet C4-index-ahead C8-locktime-unchecked C10-xpub-metadata C14-data-output
-    C15-unknown-fields C24-history-unreadable C24-replaces
+    C15-unknown-fields C24-coins-spent C24-history-unreadable C24-mined C24-replaces
 """
 OVERRIDES = {
     "C1-no-previous-tx": "--trust-amounts",
