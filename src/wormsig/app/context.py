@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from wormsig.app.history import History
+from wormsig.app.history import History, Known
 from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.bitcoin.sighash import sighash_type_named
 from wormsig.errors import UsageError
@@ -178,7 +178,8 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         UsageError: An option cannot be read, or names an output that is not there.
         NodeError: The node cannot be asked.
     """
-    node = sources.node
+    # Of a PSBT whose inputs exclude each other (BIP370) there is no transaction that node or journals could know.
+    node = sources.node if psbt.transaction is not None else None
     max_fee_rate = None
     if options.max_fee_rate is not None:
         max_fee_rate = Fraction(_decimal(options.max_fee_rate, "--max-fee-rate"))
@@ -186,7 +187,9 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
     chain = node.chain() if node is not None else None
     others = tuple(w for w in sources.registry.all() if wallet is None or w.id != wallet.id)
     network = chain.network if chain else sources.network
-    past = sources.history.known(psbt, wallet, wallet.network if wallet is not None else network)
+    past = Known()
+    if psbt.transaction is not None:
+        past = sources.history.known(psbt, wallet, wallet.network if wallet is not None else network)
     seen = node.highest_used(wallet) if node is not None and wallet is not None else {}
     settled = None
     if node is not None and wallet is not None:
