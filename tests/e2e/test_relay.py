@@ -126,6 +126,7 @@ def test_with_a_certificate_it_encrypts_and_takes_no_one_for_another(start, tmp_
     match = re.fullmatch(r"wss://localhost:(\d+)/v1", url)
     assert match, url
     trusting = ssl.create_default_context(cafile=str(authority.file))
+    trusting.verify_flags |= ssl.VERIFY_X509_STRICT  # the default from Python 3.13 on
     with (
         socket.create_connection(("127.0.0.1", int(match[1])), 5) as plain,
         trusting.wrap_socket(plain, server_hostname="localhost") as connection,
