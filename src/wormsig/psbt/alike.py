@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from wormsig.psbt.limits import MAX_MAP_FIELDS
-from wormsig.psbt.model import PARTIAL_SIG, TAP_KEY_SIG, TAP_LEAF_SCRIPT, TAP_MERKLE_ROOT, TAP_SCRIPT_SIG
+from wormsig.psbt.model import PARTIAL_SIG, TAP_KEY_SIG, TAP_MERKLE_ROOT, TAP_SCRIPT_SIG
 from wormsig.psbt.writer import written_map
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _NONE: Final = (0x100, -1)  # an output has no signatures: no key type is between these
 _ECDSA: Final = (PARTIAL_SIG, PARTIAL_SIG)
 _TAPROOT: Final = (TAP_KEY_SIG[0], TAP_SCRIPT_SIG)
-_TAPROOT_FIELDS: Final = range(TAP_LEAF_SCRIPT, TAP_MERKLE_ROOT[0] + 1)
+_TAPROOT_FIELDS: Final = frozenset(range(TAP_KEY_SIG[0], TAP_MERKLE_ROOT[0] + 1))
 
 
 class Pattern(NamedTuple):
@@ -48,13 +48,13 @@ class Patterns(NamedTuple):
 
     Attributes:
         kin: Of the PSBT that they were made of (`Psbt.kin`).
-        inputs: One an input.
+        inputs: One an input; None for one with signatures of both kinds.
         outputs: One an output.
     """
 
     kin: object
-    inputs: Sequence[Pattern]
-    outputs: Sequence[Pattern]
+    inputs: Sequence[Pattern | None]
+    outputs: Sequence[Pattern | None]
 
 
 def _pattern(fields: Fields, first: int, last: int) -> Pattern:
@@ -70,6 +70,14 @@ def _pattern(fields: Fields, first: int, last: int) -> Pattern:
     return Pattern(written_map(before)[:-1], before, written_map(after), after, first, last)
 
 
+def _input_pattern(fields: Fields) -> Pattern | None:
+    """An input's. A signature of the other kind would be taken for a field like any other, so then there is none."""
+    kinds = {key[0] for key in fields}
+    if kinds.isdisjoint(_TAPROOT_FIELDS):
+        return _pattern(fields, *_ECDSA)
+    return None if PARTIAL_SIG in kinds else _pattern(fields, *_TAPROOT)
+
+
 def patterns(psbt: Psbt) -> Patterns:
     """The patterns of a PSBT's inputs and outputs; made once for all its copies of one version.
 
@@ -79,7 +87,7 @@ def patterns(psbt: Psbt) -> Patterns:
     memo = psbt.memo.patterns
     known = memo.get(psbt.version)
     if known is None:
-        inputs = tuple([_pattern(fields, *_signatures(fields)) for fields in psbt.inputs])
+        inputs = tuple([_input_pattern(fields) for fields in psbt.inputs])
         outputs = tuple([_pattern(fields, *_NONE) for fields in psbt.outputs])
         known = memo[psbt.version] = Patterns(psbt.kin, inputs, outputs)
     return known
@@ -99,14 +107,6 @@ def signatures_beyond(mine: Psbt, returned: Psbt) -> Sequence[Fields | None]:
     if beyond is None or beyond[0] is not mine.kin:
         return (None,) * len(mine.inputs)
     return beyond[1]
-
-
-def _signatures(fields: Fields) -> tuple[int, int]:
-    """Between which key types a signer of this input puts signatures."""
-    for key in fields:
-        if key[0] in _TAPROOT_FIELDS:
-            return _TAPROOT
-    return _ECDSA
 
 
 def read_alike(data: bytes, pos: int, pattern: Pattern) -> tuple[dict[bytes, bytes], dict[bytes, bytes], int] | None:

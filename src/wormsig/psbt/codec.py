@@ -227,7 +227,7 @@ def _assembled(
 
 
 def _read_maps(
-    data: bytes, pos: int, of: tuple[int, Map], count: int, known: Sequence[Pattern]
+    data: bytes, pos: int, of: tuple[int, Map], count: int, known: Sequence[Pattern | None]
 ) -> tuple[list[dict[bytes, bytes]], list[dict[bytes, bytes] | None], int]:
     """Maps, what each has beyond its pattern (None: it is not like it), and the offset behind them."""
     version, kind = of
@@ -268,7 +268,7 @@ class _Split:
         self.new: list[dict[bytes, bytes]] = []
         self.error: PsbtError | None = None
 
-    def read(self, data: bytes, pos: int, kind: Map, indices: range, known: Sequence[Pattern]) -> int:
+    def read(self, data: bytes, pos: int, kind: Map, indices: range, known: Sequence[Pattern | None]) -> int:
         """Read from an offset on, and return the one behind the last map."""
         maps, new = self.maps, self.new
         patterned = len(known)
@@ -277,7 +277,8 @@ class _Split:
                 if pos == len(data):
                     self.error = PsbtError("is missing", where=where(kind, index), hint=_CUT)
                     return pos
-                alike = read_alike(data, pos, known[index]) if index < patterned else None
+                pattern = known[index] if index < patterned else None
+                alike = None if pattern is None else read_alike(data, pos, pattern)
                 if alike is None:
                     fields, pos = _read_map(data, pos, kind, index)
                     new.append(fields)

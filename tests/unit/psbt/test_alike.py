@@ -13,10 +13,12 @@ from support.psbts import coins, spend
 from wormsig.errors import PsbtError
 from wormsig.psbt.alike import signatures_beyond
 from wormsig.psbt.codec import parse, serialize
-from wormsig.psbt.combiner import combine
+from wormsig.psbt.combiner import combine, with_signatures
 from wormsig.psbt.contribution import extract
 from wormsig.psbt.convert import to_version_2
 from wormsig.psbt.limits import MAX_MAP_FIELDS
+from wormsig.psbt.maps import put
+from wormsig.psbt.model import previous_txout
 from wormsig.psbt.signer import sign_inputs
 from wormsig.psbt.verify import verify
 from wormsig.psbt.writer import write_maps
@@ -86,6 +88,14 @@ def test_one_map_that_differs_is_read_and_the_others_are_not(kind: int):
     assert shared(sent, both_ways(serialize(turned), sent)) == [i for i in range(len(again.inputs)) if i != 1]
     without = SIGNED[kind].with_output(0, {**SIGNED[kind].outputs[0], b"\xfc\x01x\x00": b"y"})
     assert len(shared(sent, both_ways(serialize(without), sent))) == len(again.inputs)
+
+
+def test_another_previous_transaction_is_read():
+    sent, signed = parse(serialize(SENT[0])), SIGNED[0]
+    assert len(sent.memo.previous) == len(sent.inputs)
+    first = signed.inputs[0][b"\x00"]
+    again = both_ways(serialize(signed.with_input(1, {**signed.inputs[1], b"\x00": first})), sent)
+    assert again.memo.previous[1] != sent.memo.previous[1]
 
 
 @KINDS
@@ -187,6 +197,9 @@ def answers(kind: int) -> dict[str, Psbt]:
         "a damaged signature": signed.with_input(1, {**theirs, signature: bytes(damaged)}),
         "final": signed.with_input(1, {**theirs, b"\x08": b"\x01\x01\x01"}),
         "a preimage": signed.with_input(1, {**theirs, b"\x0b" + hashlib.sha256(b"x").digest(): b"x"}),
+        "a sighash type": signed.with_input(1, put(theirs, b"\x03", b"\x01\x00\x00\x00")),
+        "an output's field more": signed.with_output(0, {**signed.outputs[0], ODD: b"y"}),
+        "a global field more": signed.with_global({**signed.global_map, ODD: b"y"}),
     }
 
 
@@ -227,3 +240,59 @@ def test_an_answer_is_compared_whole_with_a_copy_that_differs_in_more_than_signa
     assert [one.field for one in extract(sent.with_input(1, {**sent.inputs[1], ODD: b"y"}), again).differences] == [
         "PSBT_IN_PROPRIETARY"
     ]
+
+
+@KINDS
+def test_a_copy_that_shares_what_was_computed_is_not_taken_for_the_one_that_it_was_computed_of(kind: int):
+    sent = parse(serialize(SENT[kind]))
+    data = serialize(SIGNED[kind])
+    returned = parse(data, like=sent)
+    odd = sent.with_input(1, {**sent.inputs[1], ODD: b"y"})
+    assert odd.memo is sent.memo
+    again = parse(data, like=odd)
+    assert extract(odd, again) == extract(odd, parse(data))
+    assert [(one.field, one.what) for one in extract(odd, again).differences] == [("PSBT_IN_PROPRIETARY", "dropped")]
+    changed = returned.with_input(1, {**returned.inputs[1], ODD: b"y"})
+    assert [(one.field, one.what) for one in extract(sent, changed).differences] == [("PSBT_IN_PROPRIETARY", "added")]
+
+
+def test_a_signature_is_seen_where_nothing_else_says_that_its_input_is_taproot():
+    coin = TAPROOT[0]
+    whole = taproot.spend([coin])
+    signature = sign_inputs(whole, {0: coin.secrets("a")}).inputs[0][b"\x13"]
+    bare = whole.with_input(0, {key: value for key, value in whole.inputs[0].items() if key[0] < 0x15})
+    signed = with_signatures(bare, [(0, coin.output.script[2:], signature)])
+    damaged = signed.with_input(0, {**signed.inputs[0], b"\x13": signature[:-1] + bytes((signature[-1] ^ 1,))})
+    for data in map(serialize, (signed, damaged)):
+        for like in (signed, bare):
+            for mine in (bare, signed):
+                assert extract(mine, parse(data, like=like)) == extract(mine, parse(data))
+    assert len(extract(bare, parse(serialize(signed), like=signed)).signatures) == 1
+    assert len(extract(bare, parse(serialize(damaged), like=signed)).rejected) == 1
+
+
+@pytest.mark.parametrize("first", ["ecdsa", "taproot"])
+def test_signatures_of_both_kinds_on_one_input_are_all_seen(first: str):
+    sent, signed = (SENT[first == "taproot"], SIGNED[first == "taproot"])
+    stray, value = next(
+        item for item in SIGNED[first != "taproot"].inputs[0].items() if item[0][0] in {0x02, 0x13, 0x14}
+    )
+    data = serialize(signed.with_input(0, put(signed.inputs[0], stray, value)))
+    both = parse(data)
+    for like in (both, sent):
+        for mine in (both, sent):
+            assert extract(mine, parse(data, like=like)) == extract(mine, parse(data))
+        assert [check.signature for check in extract(sent, parse(data, like=like)).rejected] == [value]
+
+
+@pytest.mark.parametrize("asked", [range(2), range(1)], ids=["all", "some"])
+def test_what_is_no_previous_transaction_is_refused_also_where_a_copy_that_nobody_read_has_it(asked: range):
+    sent = spend(coins("wsh", "wsh"))
+    wrong = [sent.inputs[0], {**sent.inputs[1], b"\x00": b"junk"}]
+    if len(asked) == 2:
+        wrong.reverse()
+    like = sent.with_maps(sent.global_map, tuple(wrong), sent.outputs)
+    for index in asked:
+        previous_txout(like, index)
+    with pytest.raises(PsbtError, match="PSBT_IN_NON_WITNESS_UTXO"):
+        parse(serialize(like), like=like)
