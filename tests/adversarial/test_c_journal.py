@@ -224,7 +224,7 @@ def test_c24_coins_of_a_signed_transaction_stay_reserved_until_spent_elsewhere(w
     # Nothing of the first one can be mined any more, which everybody hears whose node knows; it stops nobody.
     for name in ("alice", "bob"):
         spent = _inspected(world, name, first)[Code.COINS_SPENT]
-        assert spent.startswith("the coin of input 0 is spent already, by a transaction in a block")
+        assert spent.startswith("the coin of input 0 is spent already, in a block; it can never")
         assert Code.MINED in _inspected(world, name, instead)
     assert not too_late & _inspected(world, "alice", first, "--rpc-url", "").keys()
 

@@ -37,7 +37,7 @@ from wormsig.render.lines import plain
 from wormsig.render.report_json import report_object
 from wormsig.render.report_text import inspect_lines
 from wormsig.render.sanitize import to_json
-from wormsig.review.context import ReviewContext, SignedBefore
+from wormsig.review.context import ReviewContext, Settled, SignedBefore
 from wormsig.review.findings import Code
 from wormsig.review.report import OutputKind
 from wormsig.review.review import review
@@ -404,15 +404,19 @@ def test_c24_a_replacement_that_pays_the_same_and_somebody_else_too(judge: Judge
     judge.finds(twice, Code.PAID_BEFORE, signed_before=(before,))
 
 
-def test_c24_a_transaction_that_is_too_late_is_noted_and_stops_nobody(judge: Judge, scene: Scene):
+def test_c24_a_transaction_that_is_too_late_is_noted(judge: Judge, scene: Scene):
     psbt = scene.psbt([Coin(index=8), Coin(index=9), Coin(index=10)])
     coins = [txin.outpoint for txin in psbt.tx.inputs]
-    one = judge.finds(psbt, Code.COINS_SPENT, spent=frozenset(coins[1:2]))
-    assert one.message == "the coin of input 1 is spent already, by a transaction in a block"
-    two = judge.finds(psbt, Code.COINS_SPENT, spent=frozenset(coins[:2]))
-    assert two.message == "the coins of inputs 0, 1 are spent already, by a transaction in a block"
-    judge.finds(psbt, Code.MINED, mined=True, spent=frozenset(coins))
-    judge.passes(psbt, spent=frozenset(txin.outpoint for txin in scene.psbt().tx.inputs))  # of others
+    one = judge.finds(psbt, Code.COINS_SPENT, settled=Settled(spent=frozenset(coins[1:2])))
+    assert one.message == "the coin of input 1 is spent already, in a block"
+    two = judge.finds(psbt, Code.COINS_SPENT, settled=Settled(spent=frozenset(coins[:2])))
+    assert two.message == "the coins of inputs 0, 1 are spent already, in a block"
+    assert two.details == ("it can never be mined",)
+    unsure = judge.finds(psbt, Code.COINS_SPENT, settled=Settled(mined=None, spent=frozenset(coins)))
+    assert unsure.details == ("by this one or by another, which can be told when it is final",)
+    judge.finds(psbt, Code.MINED, settled=Settled(mined=True, spent=frozenset(coins)))
+    others = frozenset(txin.outpoint for txin in scene.psbt().tx.inputs)
+    judge.passes(psbt, settled=Settled(spent=others))
 
 
 def test_c_a_payment_to_our_own_receive_branch_is_change(judge: Judge, scene: Scene):

@@ -14,6 +14,7 @@ from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.errors import InputError, UsageError, WormsigError
 from wormsig.psbt import codec, combiner, contribution, extractor, finalizer, finals
 from wormsig.psbt.scripts import signer_of
+from wormsig.psbt.unsigned import assembled
 from wormsig.psbt.verify import ALL_ONLY, verify
 
 if TYPE_CHECKING:
@@ -78,11 +79,12 @@ def combine_answers(
         allowed: Sighash types that are accepted.
 
     Raises:
-        PsbtError: The coordinator's own copy holds a bad signature, or wrong final scripts.
+        PsbtError: The coordinator's own copy holds a bad signature, or wrong final scripts; or is for no transaction.
         UsageError: No answers.
     """
     if not answers:
         raise UsageError("nothing to combine", hint="wormsig combine MINE RETURNED...")
+    _demand_transaction(mine)
     verified = verify(mine, allowed=allowed)
     finals.refuse_invalid(finals.check_finals(verified.psbt, allowed=allowed))  # `missing` does not look at them
     reports = []
@@ -99,6 +101,16 @@ def combine_answers(
         for index, keys in verified.signatures.items()
     }
     return Combined(verified.psbt, tuple(reports), finalizer.missing(verified), signed)
+
+
+def _demand_transaction(psbt: Psbt) -> None:
+    """Refuse a PSBT whose inputs require locktimes that exclude each other (BIP370): nothing of it can be used.
+
+    Raises:
+        PsbtError: They do.
+    """
+    if psbt.transaction is None:
+        assembled(psbt.global_map, psbt.inputs, psbt.outputs)
 
 
 def _contribution(mine: Psbt, data: bytes, allowed: frozenset[int]) -> Contribution:
@@ -169,8 +181,9 @@ def finalize_psbt(psbt: Psbt, *, allowed: frozenset[int] = ALL_ONLY) -> Final:
 
     Raises:
         ThresholdError: Signatures are missing; the message says where.
-        PsbtError: A signature or a final script is bad.
+        PsbtError: A signature or a final script is bad; or the PSBT is for no transaction.
         NotSupportedError: An input's script has no template here.
     """
+    _demand_transaction(psbt)
     finalized = finalizer.finalize(verify(psbt, allowed=allowed), allowed=allowed)
     return Final(finalized, extractor.extract(finalized, allowed=allowed))

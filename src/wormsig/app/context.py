@@ -18,9 +18,10 @@ from wormsig.bitcoin.script import ScriptType, classify
 from wormsig.bitcoin.sighash import sighash_type_named
 from wormsig.errors import UsageError
 from wormsig.psbt import model, updater
+from wormsig.psbt.extractor import final_txid
 from wormsig.psbt.limits import MAX_PEER_PSBT
 from wormsig.review.claims import OUTPUT, KeyIndex
-from wormsig.review.context import FeeLimit, ReviewContext, SignedBefore
+from wormsig.review.context import NOTHING_SETTLED, FeeLimit, ReviewContext, Settled, SignedBefore
 from wormsig.wallet.derive import Deriver
 from wormsig.wallet.registry import Registry
 
@@ -144,11 +145,11 @@ def with_previous_transactions(
         return psbt, {}
     covered = wallet is None or wallet.script_type == "tr"
     lacking = {}
-    for index, txin in enumerate(psbt.tx.inputs):
+    for index in range(len(psbt.inputs)):
         known = model.witness_utxo(psbt, index)
         taproot = known is not None and classify(known.script) is ScriptType.TR
         if not (taproot and covered) and model.previous_tx(psbt, index) is None:
-            lacking[index] = txin.outpoint
+            lacking[index] = psbt.outpoint(index)
     filled: dict[int, bytes] = {}
     room, waiting = MAX_FILLED_IN, list(lacking.items())
     for first in range(0, len(waiting), _ASKED_TOGETHER):
@@ -178,8 +179,7 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         UsageError: An option cannot be read, or names an output that is not there.
         NodeError: The node cannot be asked.
     """
-    # Of a PSBT whose inputs exclude each other (BIP370) there is no transaction that node or journals could know.
-    node = sources.node if psbt.transaction is not None else None
+    node = sources.node
     max_fee_rate = None
     if options.max_fee_rate is not None:
         max_fee_rate = Fraction(_decimal(options.max_fee_rate, "--max-fee-rate"))
@@ -187,15 +187,13 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
     chain = node.chain() if node is not None else None
     others = tuple(w for w in sources.registry.all() if wallet is None or w.id != wallet.id)
     network = chain.network if chain else sources.network
-    past = Known()
-    if psbt.transaction is not None:
+    past, settled = Known(), NOTHING_SETTLED
+    if psbt.transaction is not None:  # else its inputs exclude each other (BIP370), and nobody can have seen it
         past = sources.history.known(psbt, wallet, wallet.network if wallet is not None else network)
+        settled = settled_by_now(psbt, wallet, node)
     seen = node.highest_used(wallet) if node is not None and wallet is not None else {}
-    settled = None
-    if node is not None and wallet is not None:
-        settled = node.settled(wallet, psbt.txid, [txin.outpoint for txin in psbt.tx.inputs])
     used = past.used_scripts
-    if node is not None and wallet is not None:
+    if node is not None and wallet is not None and not settled.mined:  # else its own change was paid before
         used |= node.paid_scripts(wallet, _reused(psbt, wallet, seen))
     context = ReviewContext(
         now=int(time.time()),
@@ -215,11 +213,35 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         signed_before=_alive(past.signed_before, wallet, node),
         unreadable=past.unreadable,
         signed_coins=past.signed_coins,
-        mined=settled is not None and settled.mined,
-        spent=frozenset() if settled is None else settled.spent,
+        settled=settled,
         unattended=sources.unattended,
     )
     return Prepared(psbt, context)
+
+
+def settled_by_now(psbt: Psbt, wallet: Wallet | None, node: Node | None) -> Settled:
+    """What blocks have settled of a PSBT's transaction, as far as our node knows.
+
+    Args:
+        psbt: What is to be reviewed; its transaction is known.
+        wallet: The agreed wallet, when there is one; without it nothing is asked.
+        node: Our node, when there is one.
+
+    Raises:
+        NodeError: The node cannot be asked.
+    """
+    if node is None or wallet is None:
+        return NOTHING_SETTLED
+    coins = [psbt.outpoint(index) for index in range(len(psbt.inputs)) if model.utxo_problem(psbt, index) is None]
+    there = node.unspents(coins)
+    gone = frozenset(coin for coin in coins if coin not in there)
+    if not gone:
+        return NOTHING_SETTLED
+    txid = final_txid(psbt)
+    if txid is not None and node.confirmations(txid):
+        return Settled(mined=True, spent=gone)
+    spent = node.spent(wallet, gone)
+    return Settled(mined=None if txid is None and spent else False, spent=spent)
 
 
 def _to_pay(indices: tuple[int, ...], outputs: int) -> frozenset[int]:
@@ -250,7 +272,7 @@ def highest_of(*seen: Mapping[int, int]) -> dict[int, int]:
 
 def _reused(psbt: Psbt, wallet: Wallet, seen: Mapping[int, int]) -> list[bytes]:
     """The wallet's own scripts that the PSBT pays at places that were used already, by the places that it names."""
-    if not seen:
+    if not seen or psbt.transaction is None:
         return []
     deriver = Deriver(wallet)
     keys = KeyIndex(deriver)

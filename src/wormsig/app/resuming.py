@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from wormsig.app.combining import as_transaction
+from wormsig.app.context import settled_by_now
 from wormsig.app.files import BASE64_MAGIC, read_argument
 from wormsig.app.send_plan import SendPlan
 from wormsig.app.signing import OpenedSigner
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from wormsig.app.session import Session
     from wormsig.ceremony.coordinator import CoordinatorEvent, CoordinatorState
     from wormsig.ceremony.cosigner import CosignerEvent, CosignerState
+    from wormsig.node.client import Node
     from wormsig.review.report import Report
     from wormsig.wallet.model import Wallet
 
@@ -83,14 +85,22 @@ def needs_decision(state: CosignerState) -> bool:
     return state.signed is None and not isinstance(cosigner.pending(state), cosigner.SendDecline)
 
 
-def report_of(state: CoordinatorState, wallet: Wallet | None) -> Report:
+def report_of(state: CoordinatorState, wallet: Wallet | None, node: Node | None = None) -> Report:
     """The review of a running ceremony's PSBT, for its words and names; it was judged when the ceremony began.
 
     Args:
         state: The ceremony.
         wallet: Its wallet.
+        node: Our node: it knows whether it is too late by now.
+
+    Raises:
+        NodeError: The node cannot be asked.
     """
-    context = ReviewContext(network=Network.named(state.start.network), allowed_sighash=state.allowed)
+    context = ReviewContext(
+        network=Network.named(state.start.network),
+        allowed_sighash=state.allowed,
+        settled=settled_by_now(state.copy, wallet, node),
+    )
     return review(state.copy, wallet, context)
 
 

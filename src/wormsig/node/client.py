@@ -62,18 +62,6 @@ class TransactionRefusedError(NodeError):
     """The node answered, and will not have the transaction."""
 
 
-class Settled(msgspec.Struct, frozen=True):
-    """What blocks have settled of a transaction that somebody wants signed.
-
-    Args:
-        mined: It is in a block.
-        spent: Its coins that a transaction in a block has spent, be it this one or another.
-    """
-
-    mined: bool
-    spent: frozenset[OutPoint]
-
-
 class Node:
     """One bitcoind.
 
@@ -345,28 +333,24 @@ class Node:
             if depths.get(txid, -1) < 0 and any(depths.get(parent, 0) > 0 for parent in parents)
         )
 
-    def settled(self, wallet: Wallet, txid: str, coins: Collection[OutPoint]) -> Settled:
-        """What blocks have settled of a transaction already.
+    def spent(self, wallet: Wallet, coins: Collection[OutPoint]) -> frozenset[OutPoint]:
+        """Which of some coins a transaction in a block has spent.
 
         Told only where the node watches the wallet already, and of coins whose own transaction that wallet knows.
 
         Args:
             wallet: The agreed wallet.
-            txid: Of the unsigned transaction, display hex; where a scriptSig will change it, it is not found.
-            coins: What it spends.
+            coins: Coins that really exist, or did: of others nobody could tell that they are spent.
 
         Raises:
             NodeError: No answer.
         """
         watching = watch.find(self.rpc, wallet, name=self.settings.wallet)
-        if watching is None:
-            return Settled(mined=False, spent=frozenset())
-        there = self.unspents(coins)
-        gone = [coin for coin in coins if coin not in there]
-        depths = watching.depths([txid, *map(_display, gone)]) if gone else {}
-        # A coin that was never mined may be gone for a while.
-        spent = frozenset(coin for coin in gone if depths.get(_display(coin), 0) > 0)
-        return Settled(mined=depths.get(txid, 0) > 0, spent=spent)
+        # A coin that no block has made yet may be gone for a while: made first, and then gone, it is spent.
+        depths = watching.depths(map(_display, coins)) if watching is not None else {}
+        made = [coin for coin in coins if depths.get(_display(coin), 0) > 0]
+        there = self.unspents(made)
+        return frozenset(coin for coin in made if coin not in there)
 
     def process_psbt(self, wallet: str, psbt: bytes) -> bytes:
         """Let a wallet of the node sign a PSBT (`walletprocesspsbt`, not finalized).

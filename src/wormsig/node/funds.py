@@ -18,7 +18,7 @@ from wormsig.node.rpc import NodeRefusedError, Rpc, to_btc, to_sats
 from wormsig.wallet.model import BRANCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from fractions import Fraction
 
     from wormsig.wallet.model import Wallet
@@ -96,7 +96,7 @@ class WatchWallet(msgspec.Struct, frozen=True):
         listed = listed_branches(self.rpc, self.wallet)
         return {branch: item.next_index - 1 for branch, item in listed.items() if item.next_index > 0}
 
-    def depths(self, txids: Collection[str]) -> dict[str, int]:
+    def depths(self, txids: Iterable[str]) -> dict[str, int]:
         """Confirmations of those of some transactions that touch the wallet; negative where another one replaced it."""
         wanted = list(dict.fromkeys(txids))
         answers = self.rpc.batch([("gettransaction", [txid]) for txid in wanted])

@@ -71,7 +71,7 @@ def with_previous_txs(psbt: Psbt, raw: Mapping[int, bytes]) -> Psbt:
     """
     changed: dict[int, dict[bytes, bytes]] = {}
     for index, each in raw.items():
-        outpoint = psbt.tx.inputs[index].outpoint
+        outpoint = psbt.outpoint(index)
         place = {"where": f"input {index}", "field": "PSBT_IN_NON_WITNESS_UTXO"}
         try:
             txid, _ = previous_output(each, outpoint.index)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from wormsig.review.findings import Code
 from wormsig.review.timing import FINAL_SEQUENCE, LOCKTIME_THRESHOLD, relative_delay
 
 if TYPE_CHECKING:
     from wormsig.review.report import Report
 
+_SETTLED: Final = {
+    Code.LOCKTIME_CONFLICT: "It can never be mined.",
+    Code.MINED: "It is mined already.",
+    Code.COINS_SPENT: "Its coins are spent already.",
+}
+"""What is said instead where one of these was found."""
+
 
 def timing_words(report: Report) -> str:
     """One sentence, e.g. `Replaceable; can be mined at once.`."""
+    codes = {finding.code for finding in report.findings}
+    settled = next((words for code, words in _SETTLED.items() if code in codes), None)
+    if settled is not None:
+        return settled
     replaceable = "Replaceable" if report.replaceable else "Not replaceable"
     parts = [_locktime_words(report)]
     delays = {

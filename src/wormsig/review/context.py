@@ -77,6 +77,20 @@ class SignedBefore(msgspec.Struct, frozen=True):
     own: bool = False
 
 
+class Settled(msgspec.Struct, frozen=True):
+    """What blocks have settled of a transaction that somebody wants signed (row C24).
+
+    Args:
+        mined: It is in a block; None when it cannot be told from another one yet, because its final txid is not known.
+        spent: Its coins that a transaction in a block has spent, be it this one or another.
+    """
+
+    mined: bool | None = False
+    spent: frozenset[OutPoint] = frozenset()
+
+
+NOTHING_SETTLED = Settled()
+
 SIGHASH_ALL_ONLY = frozenset({0x01})
 
 
@@ -104,8 +118,7 @@ class ReviewContext:
         signed_before: What was signed on this machine.
         unreadable: What of this machine's history cannot be read, one sentence each.
         signed_coins: Coins that were signed on this machine, as a wallet's of ours.
-        mined: Our node has this very transaction in a block.
-        spent: Coins that a transaction in a block has spent, as our node knows it.
+        settled: What blocks have settled of it, as our node knows.
         unattended: Nobody is there to answer.
     """
 
@@ -127,6 +140,5 @@ class ReviewContext:
     signed_before: tuple[SignedBefore, ...] = ()
     unreadable: tuple[str, ...] = ()
     signed_coins: frozenset[OutPoint] = frozenset()
-    mined: bool = False
-    spent: frozenset[OutPoint] = frozenset()
+    settled: Settled = NOTHING_SETTLED
     unattended: bool = False

@@ -277,7 +277,7 @@ class Code(enum.StrEnum):
     COINS_SPENT = (
         "C24-coins-spent",
         _N,
-        "A transaction in a block has spent one of the coins, as our node knows: this one cannot be mined any more.",
+        "A coin is spent in a block already, as our node knows: unless this transaction did, it can never be mined.",
     )
     HISTORY_UNREADABLE = (
         "C24-history-unreadable",

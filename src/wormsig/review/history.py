@@ -81,15 +81,17 @@ def repeat_findings(
 
 def settled_findings(tx: Transaction, context: ReviewContext) -> list[Finding]:
     """Say that it is too late for this transaction, as far as our node knows; it harms nobody, so it stops nobody."""
-    if context.mined:
+    if context.settled.mined:
         return [Finding(Code.MINED, "transaction", "it is in a block already: there is nothing left to sign")]
-    spent = [index for index, txin in enumerate(tx.inputs) if txin.outpoint in context.spent]
+    spent = [index for index, txin in enumerate(tx.inputs) if txin.outpoint in context.settled.spent]
     if not spent:
         return []
     named = ", ".join(map(str, spent[:_NAMED])) + (", …" if len(spent) > _NAMED else "")
     which = f"the coin of input {named} is" if len(spent) == 1 else f"the coins of inputs {named} are"
-    details = ("nothing that is signed here can be mined any more",)
-    message = f"{which} spent already, by a transaction in a block"
+    details = ("it can never be mined",)
+    if context.settled.mined is None:
+        details = ("by this one or by another, which can be told when it is final",)
+    message = f"{which} spent already, in a block"
     return [Finding(Code.COINS_SPENT, "transaction", message, details=details)]
 
 

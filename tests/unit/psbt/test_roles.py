@@ -14,7 +14,7 @@ from wormsig.psbt.codec import parse, serialize
 from wormsig.psbt.combiner import combine, union
 from wormsig.psbt.contribution import extract as contribution_of
 from wormsig.psbt.creator import create
-from wormsig.psbt.extractor import extract
+from wormsig.psbt.extractor import extract, final_txid
 from wormsig.psbt.finalizer import IncompleteError, can_finalize, finalize, missing
 from wormsig.psbt.finals import FinalState, check_finals, final_of
 from wormsig.psbt.model import (
@@ -163,6 +163,25 @@ def test_every_type_is_finalized_and_extracted() -> None:
         assert bool(txin.script_sig) == (each.script_type not in {"wsh", "wpkh"})
         if each.script_type.startswith("sh-"):
             assert txin.script_sig == push(each.redeem or b"")
+
+
+@pytest.mark.parametrize("kind", ["wsh", "sh-wsh", "wpkh", "sh-wpkh"])
+def test_the_final_txid_of_segwit_inputs_is_known_before_anybody_signed(kind: str) -> None:
+    several = coins(kind, "wsh", "wpkh")
+    psbt = spend(several)
+    done = sign_inputs(psbt, {index: each.secrets(*range(len(each.keys))) for index, each in enumerate(several)})
+    final = finalize(verify(done))
+    assert final_txid(psbt) == final_txid(done) == final_txid(final) == extract(final).txid
+    assert (final_txid(psbt) == psbt.txid) == (not kind.startswith("sh-"))
+
+
+def test_the_final_txid_is_not_known_where_a_script_sig_or_a_script_is_not() -> None:
+    assert final_txid(PSBT) is None  # of all types
+    final = finalize(verify(signed()))
+    assert final_txid(final) == extract(final).txid
+    hidden = spend(coins("sh-wsh"))
+    bare = {key: value for key, value in hidden.inputs[0].items() if key != WITNESS_SCRIPT}
+    assert final_txid(hidden.with_input(0, bare)) is None
 
 
 def test_a_transaction_without_witnesses_is_extracted_in_the_old_serialization() -> None:

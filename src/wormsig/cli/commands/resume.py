@@ -111,7 +111,7 @@ def _coordinate(
     for file, new in add_files(session, order.files):
         console.say(f"{sanitize(file)}: {new} new signature{'' if new == 1 else 's'}")
     if not coordinator.is_over(session.state):
-        show_report(console, report_of(session.state, wallet))
+        show_report(console, report_of(session.state, wallet, running.node))
     plan = plan_to_go_on(
         session.state,
         wallet,
