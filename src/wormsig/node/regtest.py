@@ -191,6 +191,9 @@ class RegtestNode:
             address: A regtest address.
             sats: The amount.
             confirm: Mine one block with it.
+
+        Raises:
+            NodeError: The block does not hold it: bitcoind's wallet makes transactions that its mempool refuses.
         """
         miner = self.wallet()
         while miner.call("getbalance") < to_btc(sats) + Decimal("0.01"):
@@ -201,7 +204,10 @@ class RegtestNode:
             output["n"] for output in details["decoded"]["vout"] if output["scriptPubKey"].get("address") == address
         )
         if confirm:
-            self.mine(1)
+            (block,) = self.mine(1)
+            if txid not in self.rpc.call("getblock", block)["tx"]:
+                why = self.rpc.call("testmempoolaccept", [details["hex"]])[0].get("reject-reason", "not said why")
+                raise NodeError(f"the payment to {address} was not mined: {why}")
         return Funding(txid, index)
 
     def set_time(self, unix_time: int) -> None:
