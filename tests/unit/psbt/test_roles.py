@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from support import taproot
 from support.psbts import SATS, coin, coins, key_at, spend
 from support.values import replace
 from wormsig.bitcoin.script import hash160, multisig_script, p2wsh_script, push
@@ -173,6 +174,11 @@ def test_the_final_txid_of_segwit_inputs_is_known_before_anybody_signed(kind: st
     final = finalize(verify(done))
     assert final_txid(psbt) == final_txid(done) == final_txid(final) == extract(final).txid
     assert (final_txid(psbt) == psbt.txid) == (not kind.startswith("sh-"))
+
+
+def test_the_final_txid_of_taproot_inputs_is_that_of_the_psbt() -> None:
+    psbt = taproot.spend([taproot.taproot_coin(0, "a")])
+    assert final_txid(psbt) == psbt.txid
 
 
 def test_the_final_txid_is_not_known_where_a_script_sig_or_a_script_is_not() -> None:
