@@ -91,7 +91,7 @@ def test_c24_a_coin_that_another_transaction_spent_is_said_to_be_gone(world: Wor
     found = inspected(world["alice"], psbt)[1]
     assert found[Code.COINS_SPENT] == "the coin of input 0 is spent already, in a block; it can never be mined"
     assert Code.MINED not in found
-    assert "Its coins are spent already." in world["alice"].run("inspect", psbt).stdout
+    assert "A coin of it is spent already." in world["alice"].run("inspect", psbt).stdout
 
 
 def test_c24_a_coin_that_no_block_has_made_is_not_called_spent(native: World):

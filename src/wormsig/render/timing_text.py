@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SETTLED: Final = {
     Code.LOCKTIME_CONFLICT: "It can never be mined.",
     Code.MINED: "It is mined already.",
-    Code.COINS_SPENT: "Its coins are spent already.",
+    Code.COINS_SPENT: "A coin of it is spent already.",
 }
 """What is said instead where one of these was found."""
 
