@@ -45,7 +45,7 @@ def make(clone, *args, env=None, path=None):
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("VIRTUAL_ENV", "MAKE", "MFLAGS", "ARGS"))
+        if not name.startswith(("VIRTUAL_ENV", "MAKE", "MFLAGS", "ARGS")) and name != "PYTHON"
     }
     environment = inherited | (env or {}) | ({"PATH": str(path)} if path else {})
     return subprocess.run(
