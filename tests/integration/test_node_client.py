@@ -98,11 +98,11 @@ def _foreign_coin(node):
 def test_a_coin_is_confirmed_with_amount_and_script(ours, node, payment):
     coin, address = payment
     expected = TxOutput(1_000_000, script_of(address, Network.REGTEST))
-    assert ours.unspent(coin) == expected
+    assert ours.unspents([coin]) == {coin: expected}
     ours.send(_spend(node, coin))
-    assert ours.unspent(coin) == expected, "spent in the mempool only: amount and script are still true"
+    assert ours.unspents([coin]) == {coin: expected}, "spent in the mempool only: amount and script are still true"
     node.mine()
-    assert ours.unspent(coin) is None
+    assert ours.unspents([coin]) == {}
 
 
 def test_a_transaction_is_tested_sent_found_and_mined(ours, node, payment):

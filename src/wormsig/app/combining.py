@@ -14,7 +14,6 @@ from wormsig.bitcoin.tx import Transaction, parse_transaction
 from wormsig.errors import InputError, UsageError, WormsigError
 from wormsig.psbt import codec, combiner, contribution, extractor, finalizer, finals
 from wormsig.psbt.scripts import signer_of
-from wormsig.psbt.unsigned import assembled
 from wormsig.psbt.verify import ALL_ONLY, verify
 
 if TYPE_CHECKING:
@@ -109,8 +108,7 @@ def _demand_transaction(psbt: Psbt) -> None:
     Raises:
         PsbtError: They do.
     """
-    if psbt.transaction is None:
-        assembled(psbt.global_map, psbt.inputs, psbt.outputs)
+    _ = psbt.tx
 
 
 def _contribution(mine: Psbt, data: bytes, allowed: frozenset[int]) -> Contribution:

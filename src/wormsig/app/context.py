@@ -193,7 +193,7 @@ def prepare(psbt: Psbt, wallet: Wallet | None, options: ReviewOptions, sources: 
         settled = settled_by_now(psbt, wallet, node)
     seen = node.highest_used(wallet) if node is not None and wallet is not None else {}
     used = past.used_scripts
-    if node is not None and wallet is not None and not settled.mined:  # else its own change was paid before
+    if node is not None and wallet is not None and not settled.mined:  # a mined one has paid its own change
         used |= node.paid_scripts(wallet, _reused(psbt, wallet, seen))
     context = ReviewContext(
         now=int(time.time()),

@@ -157,10 +157,6 @@ class Node:
         calls = [("getrawtransaction", [_display(outpoint), False, block]) for outpoint, block in asked]
         return _checked([outpoint for outpoint, _ in asked], self.rpc.batch(calls))
 
-    def unspent(self, outpoint: OutPoint) -> TxOutput | None:
-        """A coin's amount and script when it is unspent; see `unspents`."""
-        return self.unspents([outpoint]).get(outpoint)
-
     def unspents(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, TxOutput]:
         """Amounts and scripts of coins that are unspent in the chain or made in the mempool (`gettxout`).
 
@@ -320,18 +316,9 @@ class Node:
         """
         if not transactions or wallet.script_type not in {"wsh", "tr"}:
             return frozenset()
-        watching = watch.find(self.rpc, wallet, name=self.settings.wallet)
-        if watching is None:
-            return frozenset()
-        there = self.unspents(coin for coins in transactions.values() for coin in coins)
-        gone = {txid: [_display(coin) for coin in coins if coin not in there] for txid, coins in transactions.items()}
-        # A coin that was never mined may be gone for a while; a transaction that is known may be mined.
-        depths = watching.depths([*gone, *(parent for parents in gone.values() for parent in parents)])
-        return frozenset(
-            txid
-            for txid, parents in gone.items()
-            if depths.get(txid, -1) < 0 and any(depths.get(parent, 0) > 0 for parent in parents)
-        )
+        spent = self.spent(wallet, frozenset(coin for coins in transactions.values() for coin in coins))
+        doubtful = [txid for txid, coins in transactions.items() if not spent.isdisjoint(coins)]
+        return frozenset(txid for txid in doubtful if self.confirmations(txid) is None)
 
     def spent(self, wallet: Wallet, coins: Collection[OutPoint]) -> frozenset[OutPoint]:
         """Which of some coins a transaction in a block has spent.
@@ -346,9 +333,13 @@ class Node:
             NodeError: No answer.
         """
         watching = watch.find(self.rpc, wallet, name=self.settings.wallet)
+        if watching is None:
+            return frozenset()
+        there = self.unspents(coins)
+        gone = [coin for coin in coins if coin not in there]
         # A coin that no block has made yet may be gone for a while: made first, and then gone, it is spent.
-        depths = watching.depths(map(_display, coins)) if watching is not None else {}
-        made = [coin for coin in coins if depths.get(_display(coin), 0) > 0]
+        depths = watching.depths(map(_display, gone))
+        made = [coin for coin in gone if depths.get(_display(coin), 0) > 0]
         there = self.unspents(made)
         return frozenset(coin for coin in made if coin not in there)
 
