@@ -230,8 +230,7 @@ class LyingNode(Node):
 
         class Lying(type(watching)):
             def fund(self, *order, **how):
-                psbt = codec.parse(codec.from_any(super().fund(*order, **how)))
-                return codec.serialize(twist(psbt))
+                return twist(super().fund(*order, **how))
 
         return Lying(watching.rpc, watching.name, watching.wallet)
 

@@ -16,7 +16,6 @@ from wormsig.errors import NodeError, UsageError
 from wormsig.node.client import Node
 from wormsig.node.funds import Balance, InsufficientFundsError, branch_descriptor
 from wormsig.node.rpc import NodeRefusedError
-from wormsig.psbt import codec
 from wormsig.wallet.derive import Deriver
 
 MONTH = 30 * 24 * 3600
@@ -186,21 +185,13 @@ def test_bitcoind_chooses_coins_and_change(ours, node, fresh_wallet):
     node.fund(deriver.address(0, 1), 600_000)
     watching = ours.ensure_watch_wallet(fresh_wallet)
     change, to = deriver.address(1, 0), node.wallet().call("getnewaddress")
-    funded = codec.parse(codec.from_any(watching.fund({to: 300_000}, fee_rate=Fraction(5, 2), change_address=change)))
+    funded = watching.fund({to: 300_000}, fee_rate=Fraction(5, 2), change_address=change)
     assert len(funded.tx.outputs) == 2
     assert {output.sats for output in funded.tx.outputs} > {300_000}
     small, large = sorted(watching.coins(), key=lambda coin: coin.sats)
-    chosen = codec.parse(
-        codec.from_any(
-            watching.fund({to: 300_000}, fee_rate=Fraction(1), change_address=change, coins=[large.outpoint])
-        )
-    )
+    chosen = watching.fund({to: 300_000}, fee_rate=Fraction(1), change_address=change, coins=[large.outpoint])
     assert [txin.outpoint for txin in chosen.tx.inputs] == [large.outpoint]
-    avoiding = codec.parse(
-        codec.from_any(
-            watching.fund({to: 300_000}, fee_rate=Fraction(1), change_address=change, avoid=[large.outpoint])
-        )
-    )
+    avoiding = watching.fund({to: 300_000}, fee_rate=Fraction(1), change_address=change, avoid=[large.outpoint])
     assert [txin.outpoint for txin in avoiding.tx.inputs] == [small.outpoint]
     assert watching.rpc.call("listlockunspent") == []
 

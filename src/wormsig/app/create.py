@@ -19,8 +19,8 @@ from wormsig.app.history import NO_HISTORY
 from wormsig.app.order import check_order
 from wormsig.bitcoin.previous import previous_output
 from wormsig.bitcoin.tx import TxInput, TxOutput
-from wormsig.errors import NodeError, RefusedError, UsageError
-from wormsig.psbt import codec, creator, model, updater
+from wormsig.errors import InputError, NodeError, RefusedError, UsageError
+from wormsig.psbt import creator, model, updater
 from wormsig.psbt.size import estimated_vsize
 from wormsig.psbt.taproot import tap_derivations
 from wormsig.review.review import review
@@ -177,11 +177,13 @@ def _fund(order: Order, watching: WatchWallet, change: _Ours) -> Psbt:
         avoid=order.avoid,
         subtract_fee=paying_fee,
     )
-    psbt = codec.parse(codec.from_any(fund(coins=chosen, weight=change.weight)))
+    psbt = fund(coins=chosen, weight=change.weight)
     if change.weight is not None and not chosen:  # the coins are known now, so bitcoind can be told what they weigh
         coins = tuple(txin.outpoint for txin in psbt.tx.inputs)
-        psbt = codec.parse(codec.from_any(fund(coins=coins, weight=change.weight, more=True)))
+        psbt = fund(coins=coins, weight=change.weight, more=True)
     spent = {txin.outpoint for txin in psbt.tx.inputs}
+    if not spent:
+        raise NodeError("the node chose no coin")
     if len(spent) != len(psbt.tx.inputs) or spent & order.avoid or (chosen and spent != set(chosen)):
         raise NodeError("the node chose other coins than it was told to")
     return psbt
@@ -205,7 +207,10 @@ def _assemble(order: Order, funded: Psbt, node: Node, deriver: Deriver, change: 
                 f"the node does not give the previous transaction of {txin.outpoint}",
                 hint="its watch-only wallet should have it: try again with --rescan",
             )
-        _, spent = previous_output(raw, txin.outpoint.index)
+        try:
+            _, spent = previous_output(raw, txin.outpoint.index)
+        except InputError as error:
+            raise NodeError(f"the node chose a coin that there is not, {txin.outpoint}: {error.message}") from error
         total += spent.sats
         psbt = _with_coin(psbt, index, raw, spent, _placed(deriver, spent.script, funded, index))
     withheld = _check_outputs(order, funded.tx.outputs, change)

@@ -19,6 +19,7 @@ from wormsig.bitcoin.sighash import SIGHASH_ALL
 from wormsig.bitcoin.tx import TxOutput, parse_transaction
 from wormsig.errors import InputError, NodeError
 from wormsig.node import watch, words
+from wormsig.node.answers import BlockchainInfo, InBlock, MempoolInfo, Tested, TxOut, WalletTransaction, WithPsbt
 from wormsig.node.chain import ChainState, network_of
 from wormsig.node.rpc import NodeRefusedError, NodeSettings, Rpc, to_sats
 from wormsig.psbt import codec
@@ -85,20 +86,19 @@ class Node:
             UsageError: A chain that wormsig does not know (another genesis block, a signet of one's own).
             NodeError: It does not answer.
         """
-        info = self.rpc.call("getblockchaininfo")
-        genesis = self.rpc.call("getblockhash", 0)
-        network = network_of(str(info.get("chain")), genesis, info.get("signet_challenge"))
+        info = self.rpc.ask(BlockchainInfo, "getblockchaininfo")
+        genesis = self.rpc.ask(str, "getblockhash", 0)
         return ChainState(
-            network=network,
-            height=int(info["blocks"]),
-            median_time=int(info["mediantime"]),
-            pruned=bool(info.get("pruned", False)),
-            syncing=bool(info.get("initialblockdownload", False)),
+            network=network_of(info.chain, genesis, info.signet_challenge),
+            height=info.blocks,
+            median_time=info.mediantime,
+            pruned=info.pruned,
+            syncing=info.initialblockdownload,
         )
 
     def lowest_fee_rate(self) -> Fraction:
         """The lowest fee rate that this node ever relays, in sat/vB (`minrelaytxfee`). Raises NodeError."""
-        return Fraction(to_sats(self.rpc.call("getmempoolinfo")["minrelaytxfee"]), 1000)
+        return Fraction(to_sats(self.rpc.ask(MempoolInfo, "getmempoolinfo").minrelaytxfee), 1000)
 
     # -- coins and transactions
 
@@ -128,34 +128,30 @@ class Node:
 
     def _from_mempool_or_index(self, outpoints: Sequence[OutPoint]) -> dict[bytes, bytes]:
         calls = [("getrawtransaction", [_display(outpoint)]) for outpoint in outpoints]
-        return _checked(outpoints, self.rpc.batch(calls))
+        return _checked(outpoints, self.rpc.ask_each(str, calls))
 
     def _from_wallets(self, outpoints: Sequence[OutPoint]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         for name in watch.loaded_wallets(self.rpc):
             missing = [outpoint for outpoint in outpoints if outpoint.txid not in found]
             calls = [("gettransaction", [_display(outpoint)]) for outpoint in missing]
-            answers = self.rpc.for_wallet(name).batch(calls)
-            found.update(
-                _checked(missing, [answer["hex"] if isinstance(answer, dict) else answer for answer in answers])
-            )
+            answers = self.rpc.for_wallet(name).ask_each(WalletTransaction, calls)
+            found.update(_checked(missing, [answer.hex if answer is not None else None for answer in answers]))
         return found
 
     def _from_blocks(self, outpoints: Sequence[OutPoint]) -> dict[bytes, bytes]:
         """An unspent coin's height is known, so its block can be read without an index."""
-        coins = self.rpc.batch([("gettxout", [_display(o), o.index, False]) for o in outpoints])
-        tip = int(self.rpc.call("getblockcount"))
+        coins = self.rpc.ask_each(TxOut, [("gettxout", [_display(o), o.index, False]) for o in outpoints])
+        tip = self.rpc.ask(int, "getblockcount")
         places = [
-            (outpoint, tip - int(coin["confirmations"]) + 1)
+            (outpoint, tip - coin.confirmations + 1)
             for outpoint, coin in zip(outpoints, coins, strict=True)
-            if isinstance(coin, dict)
+            if coin is not None
         ]
-        hashes = self.rpc.batch([("getblockhash", [height]) for _, height in places])
-        asked = [
-            (outpoint, block) for (outpoint, _), block in zip(places, hashes, strict=True) if isinstance(block, str)
-        ]
+        hashes = self.rpc.ask_each(str, [("getblockhash", [height]) for _, height in places])
+        asked = [(outpoint, block) for (outpoint, _), block in zip(places, hashes, strict=True) if block is not None]
         calls = [("getrawtransaction", [_display(outpoint), False, block]) for outpoint, block in asked]
-        return _checked([outpoint for outpoint, _ in asked], self.rpc.batch(calls))
+        return _checked([outpoint for outpoint, _ in asked], self.rpc.ask_each(str, calls))
 
     def unspents(self, outpoints: Iterable[OutPoint]) -> dict[OutPoint, TxOutput]:
         """Amounts and scripts of coins that are unspent in the chain or made in the mempool (`gettxout`).
@@ -169,11 +165,10 @@ class Node:
         found: dict[OutPoint, TxOutput] = {}
         for mempool in (True, False):
             missing = [outpoint for outpoint in wanted if outpoint not in found]
-            answers = self.rpc.batch([("gettxout", [_display(o), o.index, mempool]) for o in missing])
-            for outpoint, answer in zip(missing, answers, strict=True):
-                if isinstance(answer, dict):
-                    script = bytes.fromhex(answer["scriptPubKey"]["hex"])
-                    found[outpoint] = TxOutput(to_sats(answer["value"]), script)
+            answers = self.rpc.ask_each(TxOut, [("gettxout", [_display(o), o.index, mempool]) for o in missing])
+            for outpoint, coin in zip(missing, answers, strict=True):
+                if coin is not None:
+                    found[outpoint] = TxOutput(to_sats(coin.value), bytes.fromhex(coin.script_pub_key.hex))
         return found
 
     # -- broadcast
@@ -190,17 +185,17 @@ class Node:
         """
         limits = [] if max_fee_rate is None else [_btc_per_kvb(max_fee_rate)]
         try:
-            answer = self.rpc.call("testmempoolaccept", [transaction.hex()], *limits)[0]
+            (answer,) = self.rpc.ask(tuple[Tested], "testmempoolaccept", [transaction.hex()], *limits)
         except NodeRefusedError as error:
             raise NodeError(f"the node cannot read the transaction: {error.text}") from error
-        vsize = int(answer["vsize"]) if "vsize" in answer else None
-        if answer.get("allowed"):
+        vsize = answer.vsize
+        if answer.allowed:
             return Acceptance(allowed=True, vsize=vsize)
-        reason = str(answer.get("reject-reason") or answer.get("package-error") or "")
+        reason = answer.reject_reason or answer.package_error or ""
         txid = parse_transaction(transaction).txid
         if words.is_already_known(reason) or (words.may_be_mined(reason) and self.confirmations(txid) is not None):
             return Acceptance(allowed=True, known=True, vsize=vsize)
-        refusal = words.explain(str(answer.get("reject-details") or reason))
+        refusal = words.explain(answer.reject_details or reason)
         return Acceptance(allowed=False, reason=refusal.message, hint=refusal.hint, vsize=vsize)
 
     def send(self, transaction: bytes, *, max_fee_rate: Fraction | None = None) -> str:
@@ -236,7 +231,7 @@ class Node:
     def in_mempool(self, txid: str) -> bool:
         """Whether the node's mempool holds a transaction. Raises NodeError without an answer."""
         try:
-            self.rpc.call("getmempoolentry", txid)
+            self.rpc.ask(dict, "getmempoolentry", txid)
         except NodeRefusedError as error:
             if error.code in _NOT_FOUND:
                 return False
@@ -255,13 +250,12 @@ class Node:
         if self.in_mempool(txid):
             return 0
         wallets = [self.rpc.for_wallet(name) for name in watch.loaded_wallets(self.rpc)]
-        answers = [
-            *self.rpc.batch([("getrawtransaction", [txid, True])]),
-            *(answer for wallet in wallets for answer in wallet.batch([("gettransaction", [txid])])),
-            *self.rpc.batch([("gettxout", [txid, index, False]) for index in range(8)]),
+        answers: list[InBlock | WalletTransaction | TxOut | None] = [
+            *self.rpc.ask_each(InBlock, [("getrawtransaction", [txid, True])]),
+            *(each for wallet in wallets for each in wallet.ask_each(WalletTransaction, [("gettransaction", [txid])])),
+            *self.rpc.ask_each(TxOut, [("gettxout", [txid, index, False]) for index in range(8)]),
         ]
-        depths = [int(answer.get("confirmations", 0)) for answer in answers if isinstance(answer, dict)]
-        return next((depth for depth in depths if depth > 0), None)
+        return next((each.confirmations for each in answers if each is not None and each.confirmations > 0), None)
 
     # -- wallets
 
@@ -294,12 +288,9 @@ class Node:
         watching = watch.find(self.rpc, wallet, name=self.settings.wallet) if addresses else None
         if watching is None:
             return frozenset()
-        answers = watching.rpc.batch([("getreceivedbyaddress", [address, 1]) for address in addresses.values()])
-        return frozenset(
-            script
-            for script, answer in zip(addresses, answers, strict=True)
-            if isinstance(answer, (Decimal, int)) and answer > 0
-        )
+        calls = [("getreceivedbyaddress", [address, 1]) for address in addresses.values()]
+        answers = zip(addresses, watching.rpc.ask_each(Decimal, calls), strict=True)
+        return frozenset(script for script, btc in answers if btc is not None and to_sats(btc) > 0)
 
     def dead(self, wallet: Wallet, transactions: Mapping[str, Collection[OutPoint]]) -> frozenset[str]:
         """Which transactions can never be mined any more, because another one that is mined spent a coin of theirs.
@@ -361,10 +352,10 @@ class Node:
         parsed = codec.parse(psbt)
         asked = {sighash_type(parsed, index) for index in range(len(parsed.inputs))} - {None}
         named: dict[str, Any] = {"sighashtype": "ALL"} if asked == {SIGHASH_ALL} else {}
-        answer = rpc.call("walletprocesspsbt", psbt=text, sign=True, **named, bip32derivs=True, finalize=False)
+        answer = rpc.ask(WithPsbt, "walletprocesspsbt", psbt=text, sign=True, **named, bip32derivs=True, finalize=False)
         try:
-            return base64.b64decode(answer["psbt"], validate=True)
-        except (KeyError, TypeError, binascii.Error) as error:
+            return base64.b64decode(answer.psbt, validate=True)
+        except binascii.Error as error:
             raise NodeError("the node's answer to walletprocesspsbt holds no PSBT") from error
 
 
@@ -373,7 +364,7 @@ def _display(outpoint: OutPoint) -> str:
     return outpoint.txid[::-1].hex()
 
 
-def _checked(outpoints: Sequence[OutPoint], answers: Sequence[Any]) -> dict[bytes, bytes]:
+def _checked(outpoints: Sequence[OutPoint], answers: Sequence[str | None]) -> dict[bytes, bytes]:
     """The answers that are transactions, by txid, each compared with the txid that was asked for.
 
     Raises:
@@ -381,7 +372,7 @@ def _checked(outpoints: Sequence[OutPoint], answers: Sequence[Any]) -> dict[byte
     """
     found = {}
     for outpoint, answer in zip(outpoints, answers, strict=True):
-        if not isinstance(answer, str):
+        if answer is None:
             continue
         try:
             transaction = parse_transaction(bytes.fromhex(answer))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from bitcoin_core_rpc import RPCErrorCode
 
-from wormsig.bitcoin.tx import OutPoint
 from wormsig.errors import NodeError
+from wormsig.node.answers import Balances, Descriptors, Unspent, WalletTransaction, WithPsbt
 from wormsig.node.rpc import NodeRefusedError, Rpc, to_btc, to_sats
 from wormsig.wallet.model import BRANCHES
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from fractions import Fraction
 
+    from wormsig.bitcoin.tx import OutPoint
+    from wormsig.psbt.model import Psbt
     from wormsig.wallet.model import Wallet
 
 _INSUFFICIENT = ("insufficient funds", "exceeds your balance", "does not cover the transaction target")
@@ -99,29 +101,18 @@ class WatchWallet(msgspec.Struct, frozen=True):
     def depths(self, txids: Iterable[str]) -> dict[str, int]:
         """Confirmations of those of some transactions that touch the wallet; negative where another one replaced it."""
         wanted = list(dict.fromkeys(txids))
-        answers = self.rpc.batch([("gettransaction", [txid]) for txid in wanted])
-        known = [(txid, answer) for txid, answer in zip(wanted, answers, strict=True) if isinstance(answer, dict)]
-        return {txid: int(answer["confirmations"]) for txid, answer in known}
+        answers = self.rpc.ask_each(WalletTransaction, [("gettransaction", [txid]) for txid in wanted])
+        return {txid: answer.confirmations for txid, answer in zip(wanted, answers, strict=True) if answer is not None}
 
     def balance(self) -> Balance:
         """What the node counts for the wallet."""
-        own = self.rpc.call("getbalances")["mine"]
-        return Balance(
-            to_sats(own["trusted"]), to_sats(own["untrusted_pending"]), to_sats(own.get("immature", Decimal(0)))
-        )
+        own = self.rpc.ask(Balances, "getbalances").mine
+        return Balance(to_sats(own.trusted), to_sats(own.untrusted_pending), to_sats(own.immature))
 
     def coins(self) -> tuple[Coin, ...]:
         """Every unspent coin, unconfirmed and unsafe ones included."""
-        listed = self.rpc.call("listunspent", 0, 9_999_999, [], True)
-        return tuple(
-            Coin(
-                OutPoint.from_text(f"{item['txid']}:{item['vout']}"),
-                to_sats(item["amount"]),
-                int(item["confirmations"]),
-                bool(item.get("safe", True)),
-            )
-            for item in listed
-        )
+        listed = self.rpc.ask(list[Unspent], "listunspent", 0, 9_999_999, [], True)
+        return tuple(Coin(item.outpoint, to_sats(item.amount), item.confirmations, item.safe) for item in listed)
 
     def fund(
         self,
@@ -134,7 +125,7 @@ class WatchWallet(msgspec.Struct, frozen=True):
         subtract_fee: Sequence[int] = (),
         weight: int | None = None,
         more: bool = False,
-    ) -> str:
+    ) -> Psbt:
         """Let bitcoind choose coins and change (`walletcreatefundedpsbt`).
 
         Args:
@@ -149,11 +140,11 @@ class WatchWallet(msgspec.Struct, frozen=True):
             more: Take further coins where `coins` do not suffice.
 
         Returns:
-            The PSBT in base64. Only which coins and how much change is to be taken from it.
+            What it made. Only which coins and how much change is to be taken from it.
 
         Raises:
             InsufficientFundsError: With the amounts.
-            NodeError: Any other refusal.
+            NodeError: Any other refusal, or no PSBT.
         """
         options = {
             "add_inputs": more or not coins,
@@ -167,17 +158,14 @@ class WatchWallet(msgspec.Struct, frozen=True):
         kept = [_reference(coin) for coin in avoid if coin not in coins]
         if kept:
             self._lock(kept, unlock=False)
-        failure = None
         try:
-            answer = self.rpc.call("walletcreatefundedpsbt", chosen, outputs, 0, options)
+            return self.rpc.ask(WithPsbt, "walletcreatefundedpsbt", chosen, outputs, 0, options).parsed()
         except NodeRefusedError as error:
             failure = error
         finally:
             if kept:
                 self._lock(kept, unlock=True)
-        if failure is not None:
-            raise self._unfunded(failure, sum(payments.values()), coins, avoid) from failure
-        return str(answer["psbt"])
+        raise self._unfunded(failure, sum(payments.values()), coins, avoid) from failure
 
     def _lock(self, references: list[dict[str, Any]], *, unlock: bool) -> None:
         """Lock coins for one call, one by one: a coin that is spent meanwhile cannot be locked, nor need it be."""
@@ -244,11 +232,11 @@ def listed_branches(rpc: Rpc, wallet: Wallet) -> dict[int, Listed]:
     """The wallet's branches that the node's wallet holds."""
     wanted = {_normal(branch_descriptor(wallet, branch)): branch for branch in BRANCHES}
     found = {}
-    for item in rpc.call("listdescriptors")["descriptors"]:
-        branch = wanted.get(_normal(item["desc"]))
-        if branch is not None:
-            following = int(item.get("next_index", item.get("next", 0)))
-            found[branch] = Listed(bool(item["active"]), int(item["range"][1]), following)
+    for item in rpc.ask(Descriptors, "listdescriptors").descriptors:
+        branch = wanted.get(_normal(item.desc))
+        if branch is not None and item.range is not None:
+            following = item.next if item.next_index is None else item.next_index
+            found[branch] = Listed(item.active, item.range[1], following)
     return found
 
 

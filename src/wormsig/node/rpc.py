@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -37,6 +37,9 @@ _WARMUP_STEP = 0.25
 _BATCH = 50  # calls a request
 _ANSWER = 128 * 1024 * 1024  # bytes: a PSBT of the largest size in base64, or fifty large transactions in hex
 _SATS = 100_000_000
+_MOST_BTC = 21_000_000
+
+T = TypeVar("T")
 
 
 class NodeSettings(msgspec.Struct, frozen=True):
@@ -73,17 +76,33 @@ class NodeRefusedError(NodeError):
         self.text = text
 
 
+_ODD_HINT = "is it Bitcoin Core, of a release that wormsig knows?"
+
+
+def read(kind: type[T], method: str, answer: Any) -> T:  # noqa: ANN401  a JSON value
+    """An answer of the node as what it has to be.
+
+    Raises:
+        NodeError: It is something else.
+    """
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise NodeError(f"the node's answer to {method} is not bitcoind's: {error}", hint=_ODD_HINT) from error
+
+
 def to_sats(amount: Decimal | int) -> int:
     """A BTC amount from the node, exactly.
 
     Raises:
-        NodeError: More than eight decimals, or no number: this is not bitcoind.
+        NodeError: More than eight decimals, more than there ever will be, or no number: this is not bitcoind.
     """
-    if isinstance(amount, (Decimal, int)) and not isinstance(amount, bool):
-        sats = Decimal(amount) * _SATS
+    exact = Decimal(amount)
+    if exact.is_finite() and abs(exact) <= _MOST_BTC:
+        sats = exact * _SATS
         if sats == sats.to_integral_value():
             return int(sats)
-    raise NodeError(f"the node reports an amount that is none: {amount!r}")
+    raise NodeError(f"the node reports an amount that is none: {amount}", hint=_ODD_HINT)
 
 
 def to_btc(sats: int) -> Decimal:
@@ -125,8 +144,8 @@ class Rpc:
         timeout: float = CALL_TIMEOUT,
         patience: float = WARMUP_PATIENCE,
         **named: Any,  # noqa: ANN401  same
-    ) -> Any:  # noqa: ANN401  same; the callers in `node` and `watch` turn it into typed values
-        """Call one method, with positional or named parameters.
+    ) -> Any:  # noqa: ANN401  same; `ask` reads it
+        """Call one method, with positional or named parameters, and take whatever it answers; `ask` reads the answer.
 
         Args:
             method: The RPC method.
@@ -150,6 +169,48 @@ class Rpc:
             except BtcRpcValueError as error:
                 raise NodeError(f"cannot ask the node for {method}: {error}") from error
             time.sleep(_WARMUP_STEP)
+
+    def ask(
+        self,
+        kind: type[T],
+        method: str,
+        *params: Any,  # noqa: ANN401  JSON values
+        timeout: float = CALL_TIMEOUT,
+        **named: Any,  # noqa: ANN401  same
+    ) -> T:
+        """Call one method and read its answer.
+
+        Args:
+            kind: What the answer has to be (`answers`).
+            method: The RPC method.
+            params: Its parameters by position.
+            timeout: Seconds for the answer.
+            named: Its parameters by name.
+
+        Raises:
+            NodeRefusedError: The node answered with an error.
+            NodeError: It cannot be reached, refuses the credentials, or its answer is not of that kind.
+        """
+        return read(kind, method, self.call(method, *params, timeout=timeout, **named))
+
+    def ask_each(self, kind: type[T], calls: Sequence[tuple[str, Sequence[Any]]]) -> list[T | None]:
+        """Call many methods in few HTTP requests and read their answers.
+
+        Args:
+            kind: What each answer has to be (`answers`).
+            calls: Method and positional parameters of each.
+
+        Returns:
+            One answer for each call, in order; None where the node has nothing to say, or answered with an error.
+
+        Raises:
+            NodeError: It cannot be reached, refuses the credentials, or an answer is not of that kind.
+        """
+        answers = zip(calls, self.batch(calls), strict=True)
+        return [
+            None if answer is None or isinstance(answer, NodeRefusedError) else read(kind, method, answer)
+            for (method, _), answer in answers
+        ]
 
     def batch(self, calls: Sequence[tuple[str, Sequence[Any]]], *, timeout: float = CALL_TIMEOUT) -> list[Any]:
         """Call many methods in few HTTP requests.

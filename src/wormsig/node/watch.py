@@ -11,14 +11,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from bitcoin_core_rpc import RPCErrorCode
 
 from wormsig.errors import NodeError, UsageError
+from wormsig.node.answers import Imported, Scan, WalletInfo
 from wormsig.node.funds import Listed, WatchWallet, branch_descriptor, listed_branches
-from wormsig.node.rpc import NodeRefusedError, Rpc
+from wormsig.node.rpc import NodeRefusedError, Rpc, read
 from wormsig.wallet.model import BRANCHES, CHANGE
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def ensure(
     own = name is None
     if not rescan and len(listed) == len(BRANCHES) and (not own or all(map(_is_complete, listed.values()))):
         return watching
-    if info.get("private_keys_enabled"):
+    if info.private_keys_enabled:
         raise UsageError(
             f"the node's wallet {called} has private keys, so the agreed wallet cannot be watched in it",
             hint="leave --rpc-wallet away: wormsig then makes a watch-only wallet of its own",
@@ -120,7 +120,7 @@ def wallet_name(wallet: Wallet) -> str:
 def loaded_wallets(node: Rpc) -> list[str]:
     """The loaded wallets; none on a node that is built or run without. Raises NodeError without an answer."""
     try:
-        return [str(name) for name in node.call("listwallets")]
+        return node.ask(list[str], "listwallets")
     except NodeRefusedError as error:
         if error.code == RPCErrorCode.METHOD_NOT_FOUND:
             return []
@@ -139,7 +139,7 @@ def open_wallet(node: Rpc, name: str, *, create: bool = False) -> Rpc:
         NodeError: There is none, or it cannot be loaded.
     """
     deadline = time.monotonic() + _RACE_PATIENCE
-    while name not in node.call("listwallets"):
+    while name not in node.ask(list[str], "listwallets"):
         try:
             if not _load(node, name):
                 if not create:
@@ -182,9 +182,10 @@ def _import(watching: WatchWallet, birth: int | str, active: Mapping[int, bool],
                 "next_index": item.next_index if item is not None else 0,
             }
         )
-    for answer in _call_with_progress(watching.rpc, "importdescriptors", requests, progress):
-        if not answer.get("success"):
-            text = str(answer.get("error", {}).get("message", ""))
+    answer = _call_with_progress(watching.rpc, "importdescriptors", requests, progress)
+    for imported in read(list[Imported], "importdescriptors", answer):
+        if not imported.success:
+            text = imported.error.message
             raise NodeError(
                 f"the node cannot watch the wallet: {text}", hint=_PRUNED_HINT if "prun" in text.lower() else None
             )
@@ -218,17 +219,17 @@ def _call_with_progress(rpc: Rpc, method: str, parameter: Any, progress: Progres
     return result
 
 
-def _wait_for_scan(rpc: Rpc, progress: Progress | None) -> dict[str, Any]:
+def _wait_for_scan(rpc: Rpc, progress: Progress | None) -> WalletInfo:
     """Wait for a scan that somebody else started; the wallet's info after it."""
     while True:
-        info: dict[str, Any] = rpc.call("getwalletinfo")
-        if not info.get("scanning"):
+        info = rpc.ask(WalletInfo, "getwalletinfo")
+        if not info.scanning:
             return info
         _tell(rpc, progress, info)
         time.sleep(_POLL)
 
 
-def _tell(rpc: Rpc, progress: Progress | None, info: dict[str, Any] | None = None) -> None:
-    scanning = (info or rpc.call("getwalletinfo")).get("scanning")
-    if progress is not None and isinstance(scanning, dict):
-        progress(int(Decimal(scanning.get("progress", 0)) * 100))
+def _tell(rpc: Rpc, progress: Progress | None, info: WalletInfo | None = None) -> None:
+    scanning = (info or rpc.ask(WalletInfo, "getwalletinfo")).scanning
+    if progress is not None and isinstance(scanning, Scan):
+        progress(scanning.percent)
