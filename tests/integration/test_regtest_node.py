@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,19 @@ def test_coins_are_paid_where_they_are_wanted(node):
     waiting = node.fund(address, 123_456, confirm=False)
     assert waiting.txid in node.rpc.call("getrawmempool")
     node.mine()
+
+
+def test_every_height_will_do_for_a_locktime():
+    """bitcoind's wallet picks one of the last hundred now and then, and Bitcoin Knots has a policy against 21."""
+    with RegtestNode() as young:
+        young.mine(102)
+        miner = young.wallet()
+        outputs = [{miner.call("getnewaddress"): Decimal("0.1")}]
+        for height in (1, 20, 21, 22, 100):
+            funded = miner.call("walletcreatefundedpsbt", [], outputs, height)["psbt"]
+            signed = miner.call("walletprocesspsbt", funded)["psbt"]
+            (verdict,) = young.rpc.call("testmempoolaccept", [young.rpc.call("finalizepsbt", signed)["hex"]])
+            assert verdict["allowed"], (height, verdict)
 
 
 def test_the_environment_is_what_commands_need(node):

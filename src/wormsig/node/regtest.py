@@ -30,6 +30,13 @@ STOP_PATIENCE = 30.0
 _ATTEMPTS = 3
 _MINER = "miner"
 _COINBASE_MATURITY = 100
+_KNOTS_OPTIONS = (
+    "-softwareexpiry=0",  # it stops starting after a date
+    # It takes a locktime of 21 for a token's, and its own wallet chooses one of the last hundred heights for every
+    # tenth payment: on a young chain one in a thousand would not be mined.
+    "-rejectparasites=0",
+)
+"""What Bitcoin Core does not know."""
 
 
 def find_bitcoind() -> Path:
@@ -84,7 +91,7 @@ class RegtestNode:
         if mocktime is not None:
             self._options.append(f"-mocktime={mocktime}")
         if _is_knots(self.binary):
-            self._options.append("-softwareexpiry=0")  # Knots stops starting after a date; Core does not know this
+            self._options += _KNOTS_OPTIONS
         try:
             self._start()
         except BaseException:
