@@ -197,6 +197,7 @@ def test_fee_rate_limits_are_exact():
 def unsigned(node):
     """A PSBT of the miner's, binary."""
     miner = node.wallet()
+    node.fund(miner.call("getnewaddress"), 20_000_000)
     outputs = [{miner.call("getnewaddress"): Decimal("0.1")}]
     return base64.b64decode(miner.call("walletcreatefundedpsbt", [], outputs)["psbt"])
 
