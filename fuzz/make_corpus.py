@@ -52,6 +52,9 @@ def from_roles() -> dict[str, bytes]:
     made["role-v2-locktimes"] = constructor.add_input(
         single, TxInput(OutPoint(bytes(32), 1), sequence=0), required_time=1_700_000_000, required_height=800_000
     )
+    made["role-v0-nameless"] = target.NAMELESS
+    made["role-v0-nameless-signed"] = target.NAMELESS_SIGNED
+    made["role-v0-both-kinds"] = target.BOTH_KINDS
     made["role-v0-bare"] = spend(coins("bare", "sh-wpkh"))
     return {name: serialize(psbt) for name, psbt in made.items()}
 

@@ -20,12 +20,13 @@ from support.psbts import coins, spend  # noqa: E402
 from wormsig.bitcoin.sighash import SIGHASH_ALL  # noqa: E402
 from wormsig.errors import WormsigError  # noqa: E402
 from wormsig.psbt.codec import from_any, parse, serialize  # noqa: E402
-from wormsig.psbt.combiner import combine  # noqa: E402
+from wormsig.psbt.combiner import combine, with_signatures  # noqa: E402
 from wormsig.psbt.contribution import extract, extract_transaction  # noqa: E402
 from wormsig.psbt.convert import to_version_0, to_version_2  # noqa: E402
 from wormsig.psbt.extractor import extract as transaction_of  # noqa: E402
 from wormsig.psbt.finalizer import finalize, missing  # noqa: E402
 from wormsig.psbt.finals import check_finals  # noqa: E402
+from wormsig.psbt.model import PARTIAL_SIG, TAP_KEY_SIG, WITNESS_UTXO  # noqa: E402
 from wormsig.psbt.modifiable import modifiable  # noqa: E402
 from wormsig.psbt.signer import sign_inputs  # noqa: E402
 from wormsig.psbt.size import estimated_weight  # noqa: E402
@@ -54,12 +55,25 @@ OTHER = [
 MINE = (spend(ECDSA), taproot.spend(OTHER, sequence=10))
 """The coordinator's own PSBTs, that whatever arrives is an answer to: templates, then taproot and miniscript."""
 VERIFIED = tuple(map(verify, MINE))
+NOTHING_BUT_SIGNATURES = frozenset({0x02, 0x0A, 0x0B, 0x0C, 0x0D, 0x13, 0x14, 0x1B, 0x1C})
+NAMELESS = MINE[1].with_input(0, {WITNESS_UTXO: MINE[1].inputs[0][WITNESS_UTXO]})
+"""The second without anything of its first input that shows how it is spent."""
 KEYS = (
     {index: each.secrets(0) for index, each in enumerate(ECDSA)},
     {index: each.secrets("a") for index, each in enumerate(OTHER)},
 )
+_SIGNED = sign_inputs(MINE[1], KEYS[1])
+_SIGNATURE = _SIGNED.inputs[0][TAP_KEY_SIG]
+NAMELESS_SIGNED = with_signatures(NAMELESS, [(0, OTHER[0].output.script[2:], _SIGNATURE)])
+BOTH_KINDS = NAMELESS_SIGNED.with_input(
+    0, NAMELESS_SIGNED.inputs[0] | {key: value for key, value in _SIGNED.inputs[3].items() if key[0] == PARTIAL_SIG}
+)
+"""With an ECDSA signature of another input as well."""
+_WHOLE = parse(serialize(MINE[1]))
+SENT = ((NAMELESS, NAMELESS_SIGNED), (BOTH_KINDS, BOTH_KINDS), (_WHOLE, sign_inputs(_WHOLE, KEYS[1])))
+"""What else may be sent, and the copy of it, signed by now, that an answer is read by and never by another one: what is
+known of the one that was read by first is known of all."""
 ANY_TYPE = frozenset(range(256))
-NOTHING_BUT_SIGNATURES = frozenset({0x02, 0x0A, 0x0B, 0x0C, 0x0D, 0x13, 0x14, 0x1B, 0x1C})
 
 
 def attempt(work: Callable[[], Result]) -> Result | None:
@@ -93,6 +107,7 @@ def one_input(data: bytes) -> bool:
     _sign(psbt, KEYS[asked])
     _finish(psbt, MINE[asked])
     _answer(psbt, returned[asked], VERIFIED[asked])
+    _brought(psbt, raw)
     _convert(psbt)
     return True
 
@@ -149,6 +164,15 @@ def _answer(psbt: Psbt, returned: Psbt, verified: Verified) -> None:
         assert ours.items() <= theirs.items()
         assert all(key[0] in NOTHING_BUT_SIGNATURES for key in theirs.keys() - ours.keys())
     assert all(check.valid for check in check_signatures(parse(serialize(combined))))
+
+
+def _brought(psbt: Psbt, raw: bytes) -> None:
+    """What an answer brings does not depend on whether it is read by what was sent."""
+    for mine, like in SENT:
+        returned = attempt(lambda like=like: parse(raw, limit=LIMIT, like=like))
+        assert returned == psbt
+        both = [attempt(lambda mine=mine, each=each: extract(mine, each)) for each in (psbt, returned)]
+        assert both[0] == both[1]
 
 
 def _convert(psbt: Psbt) -> None:
