@@ -18,6 +18,7 @@ from wormsig.ceremony import coordinator, messages
 from wormsig.errors import ExitCode, WormsigError
 from wormsig.psbt import codec
 from wormsig.transport.connector import Connector
+from wormsig.transport.library import APPID
 from wormsig.transport.relay import start_relay
 
 if TYPE_CHECKING:
@@ -89,6 +90,28 @@ async def test_t1_a_cosigner_who_mistypes_is_told_and_so_is_the_coordinator(stag
     send.process.process.terminate()
     await send.ends(ExitCode.TERMINATED)
     assert nameplates(stage) == []  # given back before the command ends
+
+
+@act
+async def test_t1_a_number_that_bob_has_heard_is_neither_used_again_nor_kept(stage: Stage) -> None:
+    """The relay has one short number left, and gives it again and again: bob's old code would burn the new one."""
+    app = stage.relay.server.get_app(APPID)
+    taken = [str(number) for number in range(1, 9)]
+    for name in taken:
+        app.claim_nameplate(name, "somebody", 0.0)
+    try:
+        send = stage.send(stage.psbt(), *cosigners("bob"))
+        first = await send.code("bob")
+        assert first.startswith("9-")
+        await guess(stage, first)
+        second = await send.code("bob", replaces=True)
+        assert len(second.partition("-")[0]) == 2
+        send.process.process.terminate()
+        await send.ends(ExitCode.TERMINATED)
+        assert sorted(nameplates(stage)) == taken
+    finally:
+        for name in taken:
+            app.release_nameplate(name, "somebody", 0.0)
 
 
 @act

@@ -150,11 +150,11 @@ def test_m5_an_odd_answer_is_an_error_of_the_node(asked, question, monkeypatch):
         assert type(ask(asked, ours)) is type(honest), "nothing odd is left behind"
 
 
-@pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity", "0.000000001", "21000001", "1e9999", "-21000001"])
+@pytest.mark.parametrize("amount", [0.000000001, 21000001, 2.1e300, -21000001, "1.5", "NaN", True])
 def test_m5_an_amount_that_nobody_can_have_is_an_error_of_the_node(asked, amount):
     with OddNode(asked.node) as between:
         between.odd = lambda method, result: result | {"value": amount} if method == "gettxout" else result
-        with pytest.raises(NodeError, match="an amount that is none") as caught:
+        with pytest.raises(NodeError, match=r"an amount that is none|is not bitcoind's") as caught:
             Node(between.settings).unspents(asked.coins)
         assert caught.value.hint
 

@@ -7,7 +7,20 @@ from twisted.internet.defer import CancelledError, ensureDeferred
 from twisted.web.server import Site
 from twisted.web.static import Data
 
-from support.wormholes import QUICK, Cable, both, coordinator, cosigner, handed_over, pair, proposal, sleep, stranger
+from support.proxy import Proxy
+from support.wormholes import (
+    QUICK,
+    Cable,
+    both,
+    coordinator,
+    cosigner,
+    handed_over,
+    pair,
+    proposal,
+    sleep,
+    stranger,
+    until,
+)
 from wormsig.errors import UsageError
 from wormsig.transport.errors import (
     BadCodeError,
@@ -20,7 +33,7 @@ from wormsig.transport.errors import (
 from wormsig.transport.library import APPID
 from wormsig.transport.limits import Limits
 from wormsig.transport.notices import Notice
-from wormsig.transport.relay import start_relay
+from wormsig.transport.relay import RunningRelay, start_relay
 
 
 @pytest_twisted.ensureDeferred
@@ -96,6 +109,24 @@ async def test_cancelling_gives_the_code_up(relay) -> None:
     await other.heard("allocated")
     assert len(relay.server.get_app(APPID)._get_nameplate_ids()) == 1  # the stranger's own
     other.sendClose()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_number_that_comes_while_it_is_given_up_is_given_back(relay) -> None:
+    """The relay counts it as taken before we know of it, and would for a quarter of an hour."""
+    with Proxy(relay.port) as line:
+        line.delay = 0.1
+        allocating = ensureDeferred(coordinator(line.url, limits=Limits(close=10)).allocate())
+        await until(lambda: numbers(relay))
+        allocating.cancel()
+        with pytest.raises(CancelledError):
+            await allocating
+        assert numbers(relay) == []
+
+
+def numbers(relay: RunningRelay) -> list[str]:
+    """The nameplates that somebody has."""
+    return [row["name"] for row in relay.server._db.execute("SELECT name FROM nameplates").fetchall()]
 
 
 @pytest_twisted.ensureDeferred

@@ -181,7 +181,7 @@ async def test_a_search_that_is_given_up_leaves_nothing(relay, second) -> None:
     await until(lambda: names(relay) and names(second))
     looking.cancel()
     await both(looking)
-    await until(lambda: names(relay) == names(second) == [])
+    assert names(relay) == names(second) == []
 
 
 # -- resuming ----------------------------------------------------------------------------------------------------------

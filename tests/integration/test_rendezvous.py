@@ -156,7 +156,7 @@ async def test_meeting_again_at_once_waits_for_the_places_to_be_left(relay, tmp_
         ended.cancel()
         ended.addErrback(lambda failure: failure.trap(CancelledError))
     ended = alice.meet()
-    await until(lambda: alice.marks() == [])
+    await until(lambda: alice.marks() == [], pause=0)
     await alice.waits()
     ended.cancel()
     ended.addErrback(lambda failure: failure.trap(CancelledError))

@@ -109,11 +109,12 @@ def sleep(seconds: float) -> Deferred[None]:
     return deferLater(reactor, seconds)
 
 
-async def until(true: Any, limit: float = ENOUGH) -> None:
+async def until(true: Any, limit: float = ENOUGH, *, pause: float = 0.01) -> None:
+    """Wait for something; without a pause it is looked for at every turn of the reactor, however soon it is over."""
     deadline = reactor.seconds() + limit
     while not true():
         assert reactor.seconds() < deadline, "did not happen in time"
-        await sleep(0.01)
+        await sleep(pause)
 
 
 def stock_wormhole(url: str, versions: dict[str, Any] | None = None, appid: str = APPID) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
 
 from wormsig.app.pace import Pace
@@ -60,6 +60,7 @@ class Reach:
         self._fixed = table.plan.codes.get(name)
         self._numbers: set[str] = set()
         self._shown = False
+        self._leaving: list[Deferred[None]] = []
         self._pace = Pace(connector)
         self.was_lost = False
 
@@ -105,6 +106,7 @@ class Reach:
 
     async def left(self) -> None:
         """Wait until nothing is left behind at the relay; to be awaited at the end."""
+        await DeferredList(self._leaving)
         await self._rendezvous.left()
 
     async def _meeting(self) -> Channel:
@@ -151,8 +153,7 @@ class Reach:
                     return pending
                 same.append(pending)  # kept until another number is found: the relay would give the same again
         finally:
-            for each in same:
-                each.abandon_soon()
+            self._leaving += [ensureDeferred(each.abandon()) for each in same]
 
     async def _paired(self, pending: Waiting) -> Channel | None:
         """The channel; None when the code is used up and another one is to be made."""

@@ -17,8 +17,10 @@ from wormsig.psbt import codec
 if TYPE_CHECKING:
     from wormsig.psbt.model import Psbt
 
+Btc = Decimal | int
+"""A number with or without a fraction; never a float, nor a text."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=0x7FFF_FFFF)]
-"""A height, a time, a size, an index."""
+"""A height, a size, an index."""
 Depth = Annotated[int, msgspec.Meta(ge=-0x8000_0000, le=0x7FFF_FFFF)]
 """Confirmations; negative where another transaction took the place."""
 Hex = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})*$")]
@@ -39,7 +41,7 @@ class BlockchainInfo(msgspec.Struct):
 class MempoolInfo(msgspec.Struct):
     """`getmempoolinfo`; `minrelaytxfee` in BTC/kvB."""
 
-    minrelaytxfee: Decimal
+    minrelaytxfee: Btc
 
 
 class ScriptPubKey(msgspec.Struct):
@@ -52,7 +54,7 @@ class TxOut(msgspec.Struct, rename="camel"):
     """`gettxout` of an unspent coin; `value` in BTC."""
 
     confirmations: Count
-    value: Decimal
+    value: Btc
     script_pub_key: ScriptPubKey
 
 
@@ -99,13 +101,12 @@ class WithPsbt(msgspec.Struct):
 class Scan(msgspec.Struct):
     """A wallet's look through the blocks; `progress` from 0 to 1."""
 
-    progress: Decimal = Decimal(0)
+    progress: Btc = 0
 
     @property
     def percent(self) -> int:
         """Of the blocks; 0 while the node says nothing sensible."""
-        sensible = self.progress.is_finite() and 0 <= self.progress <= 1
-        return int(self.progress * 100) if sensible else 0
+        return int(self.progress * 100) if 0 <= self.progress <= 1 else 0
 
 
 class WalletInfo(msgspec.Struct):
@@ -147,9 +148,9 @@ class Imported(msgspec.Struct):
 class Mine(msgspec.Struct):
     """A wallet's own balances in BTC."""
 
-    trusted: Decimal
-    untrusted_pending: Decimal
-    immature: Decimal = Decimal(0)
+    trusted: Btc
+    untrusted_pending: Btc
+    immature: Btc = 0
 
 
 class Balances(msgspec.Struct):
@@ -163,7 +164,7 @@ class Unspent(msgspec.Struct):
 
     txid: Txid
     vout: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
-    amount: Decimal
+    amount: Btc
     confirmations: Count
     safe: bool = True
 

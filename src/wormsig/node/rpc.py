@@ -86,7 +86,7 @@ def read(kind: type[T], method: str, answer: Any) -> T:  # noqa: ANN401  a JSON 
         NodeError: It is something else.
     """
     try:
-        return msgspec.convert(answer, kind)
+        return msgspec.convert(answer, kind, builtin_types=(Decimal,))  # a number, not a text that looks like one
     except msgspec.ValidationError as error:
         raise NodeError(f"the node's answer to {method} is not bitcoind's: {error}", hint=_ODD_HINT) from error
 
@@ -97,11 +97,10 @@ def to_sats(amount: Decimal | int) -> int:
     Raises:
         NodeError: More than eight decimals, more than there ever will be, or no number: this is not bitcoind.
     """
-    exact = Decimal(amount)
-    if exact.is_finite() and abs(exact) <= _MOST_BTC:
-        sats = exact * _SATS
-        if sats == sats.to_integral_value():
-            return int(sats)
+    if isinstance(amount, (Decimal, int)) and not isinstance(amount, bool):
+        exact = Decimal(amount)
+        if exact.is_finite() and abs(exact) <= _MOST_BTC and (exact * _SATS) % 1 == 0:
+            return int(exact * _SATS)
     raise NodeError(f"the node reports an amount that is none: {amount}", hint=_ODD_HINT)
 
 

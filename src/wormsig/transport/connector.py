@@ -9,7 +9,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import CancelledError, DeferredSemaphore
 from twisted.internet.task import deferLater
 
 from wormsig.transport import codes
@@ -178,6 +178,12 @@ class Connector:
         pending = Pending(self, self._terms, url)
         try:
             await pending.connect(start, max(limit, 0.1))
+        except CancelledError:
+            if pending.reached:  # who cancels may end the program next: what the relay has for us is given back before
+                await pending.abandon()
+            else:
+                pending.abandon_soon()
+            raise
         except BaseException:
             pending.abandon_soon()
             raise

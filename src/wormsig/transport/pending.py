@@ -6,10 +6,11 @@ each of it ends in an error of its own within a time limit.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from wormsig.transport import hello
 from wormsig.transport.channel import Channel
@@ -111,6 +112,8 @@ class Pending:
         self._timers: list[DelayedCall] = []
         self._failure: Exception | None = None
         self._waiter: Deferred[Any] | None = None
+        self._asked = False
+        """The relay may give a number that is not known here yet."""
         self._in_mailbox = False
         self._replayed = True
         self._contact = False
@@ -134,9 +137,11 @@ class Pending:
         """
         wormhole = self._link.wormhole
         wormhole.get_verifier().addCallbacks(self._prove, lambda _: None)
+        self._asked = True
         start(wormhole)
         await self._first(wormhole.get_welcome(), limit, self._no_answer)
         self.code = await self._first(wormhole.get_code(), limit, self._no_answer)
+        self._asked = False
 
     async def enter(self, code: str, entering: Callable[[], None]) -> None:
         """Connect to the relay, and only then show it the code; one attempt. `paired` or `abandon` follows.
@@ -166,6 +171,11 @@ class Pending:
     def settled(self) -> bool:
         """Whether the relay has shown the mailbox, with nobody else in it."""
         return self._in_mailbox and not self.contact
+
+    @property
+    def reached(self) -> bool:
+        """Whether there is a connection to the relay, so that it may know of us."""
+        return self._link.route.connected
 
     @property
     def left_cleanly(self) -> bool:
@@ -203,16 +213,21 @@ class Pending:
         )
 
     async def abandon(self) -> None:
-        """Give the code up: nobody can use it any more. Never fails, never takes longer than `limits.close`."""
+        """Give the code up: nobody can use it any more. Never fails, never takes longer than `limits.close`.
+
+        Cancelled, it ends at once; the code is given up all the same.
+        """
         self._stop_timers()
         self._fail(ChannelClosedError("this side gave the code up"))
-        await self._link.close(self._limits.close)
+        ends = self._reactor.seconds() + self._limits.close
+        if self._asked and self._link.route.connected:  # the relay takes back only a number that is named
+            with contextlib.suppress(Exception):
+                await self._link.wormhole.get_code().addTimeout(self._limits.close, self._reactor)
+        await self._link.close(max(ends - self._reactor.seconds(), 0.1))
 
     def abandon_soon(self) -> None:
         """The same, without waiting for it."""
-        self._stop_timers()
-        self._fail(ChannelClosedError("this side gave the code up"))
-        self._link.close(self._limits.close)
+        ensureDeferred(self.abandon())
 
     async def _meet(self) -> object:
         """The other side's version dict, unchecked."""

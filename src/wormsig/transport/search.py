@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, DeferredQueue, ensureDeferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredQueue, ensureDeferred, gatherResults
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 
 from wormsig.errors import PeerError, TransportError
@@ -118,6 +118,9 @@ class Search:
                     self._connector.relays.answered(url)
                     return channel
                 self._go_on_without(url)
+        except CancelledError:
+            await self.abandon()
+            raise
         finally:
             self.abandon_soon()
 

@@ -12,28 +12,30 @@ from support.values import replace
 from wormsig.bitcoin.tx import OutPoint
 from wormsig.errors import ExitCode, NodeError
 from wormsig.node.client import Node
-from wormsig.node.rpc import NodeSettings
+from wormsig.node.rpc import NodeSettings, Rpc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TRUE, OTHER = previous_tx(STRANGER, BTC), previous_tx(STRANGER, 5 * BTC)
+SETTINGS = NodeSettings(url="http://127.0.0.1:1", cookie=Path("none"))
 COIN = OutPoint(TRUE.txid_bytes, 1)
 
 
-class Answers:
+class Answers(Rpc):
     """What stands in for the connection: every question gets one answer."""
 
     def __init__(self, answer: str) -> None:
+        super().__init__(SETTINGS)
         self.answer = answer
 
-    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[str]:
+    def batch(self, calls: Sequence[tuple[str, Sequence[Any]]], *, timeout: float = 0) -> list[Any]:  # noqa: ARG002
         return [self.answer] * len(calls)
 
 
 def node_that_says(answer: str) -> Node:
-    node = Node(NodeSettings(url="http://127.0.0.1:1", cookie=Path("none")))
-    node.rpc = Answers(answer)  # type: ignore[assignment]
+    node = Node(SETTINGS)
+    node.rpc = Answers(answer)
     return node
 
 

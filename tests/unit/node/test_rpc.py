@@ -26,7 +26,19 @@ def test_amounts_become_sats_exactly(amount, sats):
     assert to_sats(to_btc(sats)) == sats
 
 
-@pytest.mark.parametrize("amount", [Decimal("0.000000001"), True, None, "1", 0.5])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        *(
+            Decimal(text)
+            for text in ("1E-9", "NaN", "sNaN", "Infinity", "21000000.00000001", "-21000001", "9E999999", "1E-999999")
+        ),
+        True,
+        None,
+        "1",
+        0.5,
+    ],
+)
 def test_what_is_no_amount_is_the_nodes_fault(amount):
     with pytest.raises(NodeError):
         to_sats(amount)
