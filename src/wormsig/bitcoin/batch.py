@@ -48,24 +48,63 @@ def _bounds(count: int, cost: float, threads: int) -> list[int]:
     return bounds
 
 
-def _started(run: Callable[[], None], count: int) -> list[threading.Lock]:
-    """Run something in as many more threads as the system gives; each one's lock is free once it has ended."""
-    started: list[threading.Lock] = []
+class _Helper:
+    """A thread that waits for work, one piece after another, until the process ends.
 
-    def help_out(ended: threading.Lock) -> None:
-        run()
-        ended.release()
+    Not `threading.Thread`, whose `start` waits until the new thread runs, as long as eight verifications take; nor a
+    new thread for each work, whose stack and buffers are pages of memory that nobody has touched yet.
 
+    Raises:
+        RuntimeError: The system gives no more threads.
+    """
+
+    __slots__ = ("_begun", "_ended", "_run")
+
+    def __init__(self) -> None:
+        self._begun, self._ended = threading.Lock(), threading.Lock()
+        self._begun.acquire()
+        self._ended.acquire()
+        self._run: Callable[[], None] | None = None
+        _thread.start_new_thread(self._work, ())
+
+    def _work(self) -> None:
+        while True:
+            self._begun.acquire()
+            if self._run is not None:
+                self._run()
+            self._run = None  # it may know of keys
+            self._ended.release()
+
+    def begin(self, run: Callable[[], None]) -> None:
+        """Let it run something that raises nothing."""
+        self._run = run
+        self._begun.release()
+
+    def wait(self) -> None:
+        """Until that has ended; then it waits for more."""
+        self._ended.acquire()
+        _idle.append(self)
+
+
+_idle: deque[_Helper] = deque()
+if hasattr(os, "register_at_fork"):  # not on Windows, where there is no fork
+    os.register_at_fork(after_in_child=_idle.clear)  # threads stay with the parent
+
+
+def _helped(run: Callable[[], None], count: int) -> list[_Helper]:
+    """Let as many more threads run something as the system gives."""
+    helping: list[_Helper] = []
     for _ in range(count):
-        ended = threading.Lock()
-        ended.acquire()
         try:
-            # Not `threading.Thread`: its `start` waits until the new thread runs, as long as eight verifications take.
-            _thread.start_new_thread(help_out, (ended,))
-        except RuntimeError:  # no more threads: fewer do it
-            break
-        started.append(ended)
-    return started
+            helper = _idle.pop()
+        except IndexError:
+            try:
+                helper = _Helper()
+            except RuntimeError:  # no more threads: fewer do it
+                break
+        helper.begin(run)
+        helping.append(helper)
+    return helping
 
 
 def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> list[Result]:
@@ -102,10 +141,10 @@ def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> li
             except Exception as error:  # noqa: BLE001  # raised again in the caller's thread
                 failed[part] = error
 
-    helpers = _started(run, threads - 1)
+    helpers = _helped(run, threads - 1)
     run()
-    for ended in helpers:
-        ended.acquire()
+    for helper in helpers:
+        helper.wait()
     if failed:
         raise failed[min(failed)]
     return [done[part] for part in range(parts)]

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import _thread
 import itertools
+import os
+import signal
 import threading
 import time
+from collections import deque
 
 import pytest
 
@@ -75,9 +78,65 @@ def test_where_no_thread_can_be_started_this_one_does_it_all(monkeypatch: pytest
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(batch, "_cores", lambda: 3)
+    monkeypatch.setattr(batch, "_idle", deque())
     monkeypatch.setattr(_thread, "start_new_thread", refuse)
     parts = share_out(1000, 1, lambda first, last: list(range(first, last)))
     assert [number for part in parts for number in part] == list(range(1000))
+
+
+def threads_of(count: int) -> set[int]:
+    """The threads that share some work out, when so many have to be at it at once."""
+    together, begun = threading.Barrier(count, timeout=30), itertools.count()
+
+    def work(*_: int) -> int:
+        if next(begun) < count:
+            together.wait()
+        return threading.get_ident()
+
+    return set(share_out(1000, 1, work))
+
+
+def test_threads_are_kept_for_the_next_work_and_know_nothing_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: 3)
+    monkeypatch.setattr(batch, "_idle", deque())
+    assert threads_of(3) == threads_of(3) == threads_of(3)
+    assert [helper._run for helper in batch._idle] == [None, None]
+
+
+def test_work_within_work_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: 2)
+    inner = share_out(40, 1, lambda *_: [n for part in share_out(40, 1, range) for n in part])
+    assert all(found == list(range(40)) for found in inner)
+
+
+def test_a_failure_leaves_the_threads_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: 2)
+    monkeypatch.setattr(batch, "_idle", deque())
+    before = threads_of(2)
+    with pytest.raises(ZeroDivisionError):
+        share_out(1000, 1, lambda first, _: 1 // first)
+    assert threads_of(2) == before
+
+
+def test_a_fork_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent's are not there, and waiting for one would be for ever."""
+    monkeypatch.setattr(batch, "_cores", lambda: 2)
+    threads_of(2)
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(0 if len(threads_of(2)) == 2 else 1)
+        finally:
+            os._exit(2)
+    end = time.monotonic() + 30
+    found = (0, 0)
+    while not found[0] and time.monotonic() < end:
+        found = os.waitpid(child, os.WNOHANG)
+        time.sleep(0.01)
+    if not found[0]:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert found == (child, 0)
 
 
 def test_the_first_failure_is_raised_when_all_is_done() -> None:
