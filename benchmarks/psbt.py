@@ -8,7 +8,9 @@ Every run is a fork of a process that has its imports, keys and wallets ready: n
 parsed key, no verified signature; but the coordinator has parsed its own copy of the PSBT, which is without signatures.
 A fork first does the job on a PSBT of a quarter more inputs (64 at least) with other keys and coins, so that the clock
 does not count how the system copies memory pages that the two processes share, or finds new ones, nor how an
-interpreter gets used to the code. Memory is measured in runs of their own, which did only a small PSBT before.
+interpreter gets used to the code: once on as many cores as the peer takes, and again on the one core on which the clock
+is started, where wormsig takes no other thread. Memory is measured in runs of their own, which did only a small PSBT
+before.
 Figures are medians over rounds. The cores of a shared machine are not equally fast at one moment: every job begins on
 each core in turn, every bare call is done on each in turn, and what counts is the mean over the cores. The bare cost is
 measured right before and right after each of wormsig's own turns, and what wormsig took is divided by the mean of the
@@ -131,6 +133,7 @@ Files = dict[str, bytes]
 
 def cosigner_run(peer: Peer, first: Files, files: Files, core: int) -> dict[str, Any]:
     """One run after another one, and its figures."""
+    peer.cosign(first["unsigned"])  # on every core that it takes
     with kept_on(core):
         peer.cosign(first["unsigned"])
     before = high_water(forget=True)
@@ -141,6 +144,8 @@ def cosigner_run(peer: Peer, first: Files, files: Files, core: int) -> dict[str,
 
 def coordinator_run(peer: Peer, first: Files, files: Files, core: int) -> dict[str, Any]:
     """One run after another one, and its figures."""
+    peer.own_copy(first["unsigned"])
+    peer.coordinate(first["signed-a"], first["signed-b"])
     with kept_on(core):
         peer.own_copy(first["unsigned"])
         peer.coordinate(first["signed-a"], first["signed-b"])
