@@ -27,7 +27,7 @@ from wormsig.wallet.derive import Deriver
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ODD: list[Any] = [None, True, -1, 10**30, "odd", [], {}, [{}], {"odd": "odd"}]
+ODD: list[Any] = [None, True, -1, 10**30, "odd", "\u00e9", "\ud800", [], ["\ud800"], {}, [{}], {"odd": "odd"}]
 """What may stand where an answer or a part of one is expected."""
 NO_SCAN = [value for value in ODD if value is not True and not isinstance(value, dict)]
 """The same for a scan, which is waited for as long as the node says that it goes on."""

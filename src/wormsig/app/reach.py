@@ -106,7 +106,7 @@ class Reach:
 
     async def left(self) -> None:
         """Wait until nothing is left behind at the relay; to be awaited at the end."""
-        await DeferredList(self._leaving)
+        await DeferredList(self._leaving, consumeErrors=True)
         await self._rendezvous.left()
 
     async def _meeting(self) -> Channel:

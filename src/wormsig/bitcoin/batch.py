@@ -58,32 +58,40 @@ class _Helper:
         RuntimeError: The system gives no more threads.
     """
 
-    __slots__ = ("_begun", "_ended", "_run")
+    __slots__ = ("_begun", "_task")
 
     def __init__(self) -> None:
-        self._begun, self._ended = threading.Lock(), threading.Lock()
+        self._begun = threading.Lock()
         self._begun.acquire()
-        self._ended.acquire()
-        self._run: Callable[[], None] | None = None
+        self._task: tuple[Callable[[], None], threading.Lock] | None = None
         _thread.start_new_thread(self._work, ())
 
     def _work(self) -> None:
         while True:
             self._begun.acquire()
-            if self._run is not None:
-                self._run()
-            self._run = None  # it may know of keys
-            self._ended.release()
+            self._once()
 
-    def begin(self, run: Callable[[], None]) -> None:
-        """Let it run something that raises nothing."""
-        self._run = run
+    def _once(self) -> None:
+        """Do what there is to do, and forget it: it may know of keys."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        run, ended = task
+        try:
+            run()
+        except BaseException:  # none that can be named: this thread ends, and nobody waits for it
+            ended.release()
+            raise
+        _idle.append(self)  # before anybody knows of it, who may have more to do at once
+        ended.release()
+
+    def begin(self, run: Callable[[], None]) -> threading.Lock:
+        """Let it run something that raises nothing; the lock is free once that has ended."""
+        ended = threading.Lock()
+        ended.acquire()
+        self._task = run, ended
         self._begun.release()
-
-    def wait(self) -> None:
-        """Until that has ended; then it waits for more."""
-        self._ended.acquire()
-        _idle.append(self)
+        return ended
 
 
 _idle: deque[_Helper] = deque()
@@ -91,9 +99,9 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where there is no fork
     os.register_at_fork(after_in_child=_idle.clear)  # threads stay with the parent
 
 
-def _helped(run: Callable[[], None], count: int) -> list[_Helper]:
-    """Let as many more threads run something as the system gives."""
-    helping: list[_Helper] = []
+def _helped(run: Callable[[], None], count: int) -> list[threading.Lock]:
+    """Let as many more threads run something as the system gives; each one's lock is free once it has ended."""
+    ends: list[threading.Lock] = []
     for _ in range(count):
         try:
             helper = _idle.pop()
@@ -102,9 +110,8 @@ def _helped(run: Callable[[], None], count: int) -> list[_Helper]:
                 helper = _Helper()
             except RuntimeError:  # no more threads: fewer do it
                 break
-        helper.begin(run)
-        helping.append(helper)
-    return helping
+        ends.append(helper.begin(run))
+    return ends
 
 
 def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> list[Result]:
@@ -141,10 +148,10 @@ def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> li
             except Exception as error:  # noqa: BLE001  # raised again in the caller's thread
                 failed[part] = error
 
-    helpers = _helped(run, threads - 1)
+    ends = _helped(run, threads - 1)
     run()
-    for helper in helpers:
-        helper.wait()
+    for ended in ends:
+        ended.acquire()
     if failed:
         raise failed[min(failed)]
     return [done[part] for part in range(parts)]

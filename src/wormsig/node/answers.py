@@ -23,8 +23,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=0x7FFF_FFFF)]
 """A height, a size, an index."""
 Depth = Annotated[int, msgspec.Meta(ge=-0x8000_0000, le=0x7FFF_FFFF)]
 """Confirmations; negative where another transaction took the place."""
-Hex = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})*$")]
-Txid = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Hex = Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{2})*\Z")]
+Txid = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class BlockchainInfo(msgspec.Struct):

@@ -6,7 +6,6 @@ A `Node` holds no state but its settings and may be used from several threads. I
 from __future__ import annotations
 
 import base64
-import binascii
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -355,7 +354,7 @@ class Node:
         answer = rpc.ask(WithPsbt, "walletprocesspsbt", psbt=text, sign=True, **named, bip32derivs=True, finalize=False)
         try:
             return base64.b64decode(answer.psbt, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise NodeError("the node's answer to walletprocesspsbt holds no PSBT") from error
 
 

@@ -130,10 +130,17 @@ class Rpc:
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
     def for_wallet(self, name: str) -> Rpc:
-        """The same node, one of its wallets."""
+        """The same node, one of its wallets.
+
+        Raises:
+            NodeError: A name that no wallet can have.
+        """
         other = Rpc.__new__(Rpc)
         other.settings = replace(self.settings, wallet=name)
-        other._client = self._client.for_wallet(name)  # noqa: SLF001  another instance of this class
+        try:
+            other._client = self._client.for_wallet(name)  # noqa: SLF001  another instance of this class
+        except BtcRpcValueError as error:
+            raise NodeError(f"the node's wallet cannot be asked: {error}") from error
         return other
 
     def call(

@@ -213,10 +213,7 @@ class Pending:
         )
 
     async def abandon(self) -> None:
-        """Give the code up: nobody can use it any more. Never fails, never takes longer than `limits.close`.
-
-        Cancelled, it ends at once; the code is given up all the same.
-        """
+        """Give the code up: nobody can use it any more. Never fails, never takes longer than `limits.close`."""
         self._stop_timers()
         self._fail(ChannelClosedError("this side gave the code up"))
         ends = self._reactor.seconds() + self._limits.close

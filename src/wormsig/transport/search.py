@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredQueue, ensureDeferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredQueue, ensureDeferred
 from twisted.internet.defer import TimeoutError as TwistedTimeoutError
 
 from wormsig.errors import PeerError, TransportError
@@ -127,7 +127,8 @@ class Search:
     async def abandon(self) -> None:
         """Give the code up everywhere. Never fails, never takes longer than `limits.close`."""
         self._over = True
-        await gatherResults([ensureDeferred(pending.abandon()) for pending in list(self._here.values())])
+        leaving = [ensureDeferred(pending.abandon()) for pending in list(self._here.values())]
+        await DeferredList(leaving, consumeErrors=True)
 
     def abandon_soon(self) -> None:
         """The same, without waiting for it."""

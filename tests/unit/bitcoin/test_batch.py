@@ -7,11 +7,15 @@ import signal
 import threading
 import time
 from collections import deque
+from typing import TYPE_CHECKING
 
 import pytest
 
 from wormsig.bitcoin import batch
 from wormsig.bitcoin.batch import share_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 11, 12, 1000])
@@ -100,7 +104,7 @@ def test_threads_are_kept_for_the_next_work_and_know_nothing_of_the_last(monkeyp
     monkeypatch.setattr(batch, "_cores", lambda: 3)
     monkeypatch.setattr(batch, "_idle", deque())
     assert threads_of(3) == threads_of(3) == threads_of(3)
-    assert [helper._run for helper in batch._idle] == [None, None]
+    assert [helper._task for helper in batch._idle] == [None, None]
 
 
 def test_work_within_work_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +120,46 @@ def test_a_failure_leaves_the_threads_for_others(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ZeroDivisionError):
         share_out(1000, 1, lambda first, _: 1 // first)
     assert threads_of(2) == before
+
+
+def test_who_is_interrupted_leaves_the_threads_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: 2)
+    monkeypatch.setattr(batch, "_idle", deque())
+    before, here = threads_of(2), threading.get_ident()
+
+    def work(*_: int) -> None:
+        if threading.get_ident() == here:
+            raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            share_out(1000, 1, work)
+        until(lambda: len(batch._idle) == 1)
+    assert threads_of(2) == before
+
+
+def test_a_thread_that_dies_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_cores", lambda: 2)
+    monkeypatch.setattr(batch, "_idle", deque())
+    here, died = threading.get_ident(), threading.Event()
+
+    def work(*_: int) -> None:
+        if threading.get_ident() != here:
+            died.set()
+            raise SystemExit
+        assert died.wait(30)
+
+    with pytest.raises(KeyError):
+        share_out(1000, 1, work)
+    assert not batch._idle
+    assert len(threads_of(2)) == 2
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 def test_a_fork_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
