@@ -87,7 +87,7 @@ def read(kind: type[T], method: str, answer: Any) -> T:  # noqa: ANN401  a JSON 
     """
     try:
         return msgspec.convert(answer, kind, builtin_types=(Decimal,))  # a number, not a text that looks like one
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:  # the latter for half a character
         raise NodeError(f"the node's answer to {method} is not bitcoind's: {error}", hint=_ODD_HINT) from error
 
 
