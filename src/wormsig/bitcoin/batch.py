@@ -77,11 +77,7 @@ class _Helper:
         if task is None:
             return
         run, ended = task
-        try:
-            run()
-        except BaseException:  # none that can be named: this thread ends, and nobody waits for it
-            ended.release()
-            raise
+        run()
         _idle.append(self)  # before anybody knows of it, who may have more to do at once
         ended.release()
 
@@ -126,7 +122,8 @@ def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> li
         The results of the parts, in order.
 
     Raises:
-        Exception: Whatever `work` raised, the first part's first.
+        BaseException: Whatever `work` raised, the first part's first. An interrupt waits for no part but those that are
+            being done.
     """
     threads = min(_cores(), count, int(count * cost) // _WORTH_A_THREAD)
     if threads <= 1:
@@ -135,7 +132,7 @@ def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> li
     parts = len(bounds) - 1
     waiting = deque(range(parts))
     done: dict[int, Result] = {}
-    failed: dict[int, Exception] = {}
+    failed: dict[int, BaseException] = {}
 
     def run() -> None:
         while True:
@@ -147,6 +144,9 @@ def share_out(count: int, cost: float, work: Callable[[int, int], Result]) -> li
                 done[part] = work(bounds[part], bounds[part + 1])
             except Exception as error:  # noqa: BLE001  # raised again in the caller's thread
                 failed[part] = error
+            except BaseException as error:  # noqa: BLE001  # the same, and nobody goes on
+                failed[part] = error
+                waiting.clear()
 
     ends = _helped(run, threads - 1)
     run()

@@ -138,21 +138,24 @@ def test_who_is_interrupted_leaves_the_threads_for_others(monkeypatch: pytest.Mo
     assert threads_of(2) == before
 
 
-def test_a_thread_that_dies_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_in_any_thread_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "_cores", lambda: 2)
     monkeypatch.setattr(batch, "_idle", deque())
-    here, died = threading.get_ident(), threading.Event()
+    here, raised, done = threading.get_ident(), threading.Event(), itertools.count()
 
     def work(*_: int) -> None:
         if threading.get_ident() != here:
-            died.set()
-            raise SystemExit
-        assert died.wait(30)
+            raised.set()
+            raise SystemExit(7)
+        assert raised.wait(30)
+        next(done)
+        time.sleep(0.05)
 
-    with pytest.raises(KeyError):
+    with pytest.raises(SystemExit) as caught:
         share_out(1000, 1, work)
-    assert not batch._idle
-    assert len(threads_of(2)) == 2
+    assert caught.value.code == 7
+    assert next(done) <= 2
+    assert len(batch._idle) == 1
 
 
 def until(true: Callable[[], bool]) -> None:
